@@ -1,0 +1,358 @@
+"""Certificates: proofs that anyone can check again.
+
+A certificate holds the context (sizes, axes, inputs), a table of terms, the goals, and lemmas: each
+a chain of steps from one term to another, a step either an instance of a law at given values or a
+congruence that cites earlier lemmas.  Checking needs the rule texts and the standard library: it
+imports neither the e-graph nor a solver, and decides every side condition again.
+
+The file is JSON; its digest guards against damage, and the check against everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ncd_formal.conditions import Context, Split
+from ncd_formal.errors import InputError
+from ncd_formal.proof import Lemma
+from ncd_formal.rules import Judge, Rule, table
+from ncd_formal.sizes import size
+from ncd_formal.wires import SIGNATURE, Argument, Term, indices_of, indices_text, subterms, term
+
+FORMAT = 1
+
+
+class CertificateError(ValueError):
+    """A certificate that does not hold; the message says where."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An output of the left program and of the right one, with the axes of its dimensions."""
+
+    left: Term
+    right: Term
+    layout: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was checked."""
+
+    goals: int
+    lemmas: int
+    steps: int
+    rules: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A proof of ``goals`` in a context, under printed conditions."""
+
+    context: Context
+    goals: tuple[Goal, ...]
+    lemmas: tuple[Lemma, ...]
+    conditions: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """Which programs the goals came from: names, input shapes, assumptions."""
+
+    @property
+    def digests(self) -> tuple[tuple[str, str], ...]:
+        """The digests of the terms of each goal."""
+        return tuple((goal.left.digest, goal.right.digest) for goal in self.goals)
+
+    @property
+    def laws(self) -> tuple[str, ...]:
+        """The laws that the proof uses."""
+        used = {step.law for _, _, steps in self.lemmas for _, step in steps if step}
+        return tuple(sorted(used))
+
+    @property
+    def digest(self) -> str:
+        """A hash of the whole certificate."""
+        return _digest(self.to_json())
+
+    def check(self) -> CheckReport:
+        """Check every step and every side condition.
+
+        Errors: CertificateError naming the first lemma and step that does not hold.
+        """
+        # Through the written form, so that nothing but what is written is checked.
+        return check(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The certificate as plain data, without its digest."""
+        numbers: dict[Term, int] = {}
+        roots = [t for goal in self.goals for t in (goal.left, goal.right)]
+        for left, right, steps in self.lemmas:
+            roots += [left, right, *(t for t, _ in steps)]
+            for _, instance in steps:
+                if instance:
+                    roots += [v for v in instance.values.values() if isinstance(v, Term)]
+        for node in subterms(*roots):
+            numbers[node] = len(numbers)
+
+        def written(argument: Argument) -> int | str:
+            return numbers[argument] if isinstance(argument, Term) else str(argument)
+
+        return {
+            "format": FORMAT,
+            "about": dict(self.about),
+            "conditions": list(self.conditions),
+            "context": {
+                "axes": {k: str(v) for k, v in sorted(self.context.axes.items())},
+                "lower": dict(sorted(self.context.lower.items())),
+                "assumptions": [str(a) for a in self.context.assumptions],
+                "splits": {
+                    k: [s.outer, s.inner, s.masked]
+                    for k, s in sorted(self.context.splits.items())
+                },
+                "inputs": dict(sorted(self.context.inputs.items())),
+            },
+            "nodes": [[node.op, *map(written, node.args)] for node in numbers],
+            "digests": [list(pair) for pair in self.digests],
+            "goals": [
+                [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]]
+                for g in self.goals
+            ],
+            "lemmas": [
+                [
+                    numbers[left],
+                    numbers[right],
+                    [
+                        [numbers[reached], instance.law]
+                        + [{k: written(v) for k, v in sorted(instance.values.items())}]
+                        if instance
+                        else [numbers[reached]]
+                        for reached, instance in steps
+                    ],
+                ]
+                for left, right, steps in self.lemmas
+            ],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the certificate as JSON."""
+        data = self.to_json()
+        data["digest"] = _digest(data)
+        Path(path).write_text(json.dumps(data, separators=(",", ":")) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Certificate:
+        """Read a certificate.
+
+        Errors: InputError where the file cannot be read, is no certificate, or is damaged.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+            raise InputError(f"{path}: not a certificate (it is not JSON)") from None
+        if not isinstance(data, dict) or data.get("format") != FORMAT or "digest" not in data:
+            raise InputError(f"{path}: not a certificate of format {FORMAT}")
+        if data.pop("digest") != _digest(data):
+            raise InputError(f"{path}: damaged: its digest does not match what it says")
+        try:
+            return cls.from_json(data)
+        except (CertificateError, InputError) as error:
+            raise InputError(f"{path}: damaged: {error}") from None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Certificate:
+        """The certificate of plain data.
+
+        Errors: CertificateError where it is not well formed.
+        """
+        from ncd_formal.proof import Instance
+
+        try:
+            context = _context(data["context"])
+            nodes = _nodes(data["nodes"])
+            lemmas: list[Lemma] = []
+            for left, right, steps in data["lemmas"]:
+                chain = []
+                for reached, *rest in steps:
+                    instance = Instance(rest[0], _values(rest[0], rest[1], nodes)) if rest else None
+                    chain.append((_node(nodes, reached), instance))
+                lemmas.append((_node(nodes, left), _node(nodes, right), tuple(chain)))
+            goals = tuple(
+                Goal(_node(nodes, a), _node(nodes, b), tuple(tuple(d) for d in layout))
+                for a, b, layout in data["goals"]
+            )
+            result = cls(
+                context, goals, tuple(lemmas), tuple(data["conditions"]), dict(data["about"])
+            )
+        except CertificateError:
+            raise
+        except InputError as error:
+            raise CertificateError(str(error)) from None
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise CertificateError(f"not well formed: {type(error).__name__} {error}") from None
+        if [list(pair) for pair in result.digests] != data.get("digests"):
+            raise CertificateError("the digests are not those of the goals")
+        return result
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _context(data: Mapping[str, Any]) -> Context:
+    lower = {str(k): v for k, v in data["lower"].items()}
+    if not all(type(v) is int and v >= 0 for v in lower.values()):
+        raise CertificateError("a least size is not a whole number")
+    splits = {}
+    for axis, (outer, inner, masked) in data["splits"].items():
+        if type(masked) is not bool:
+            raise CertificateError(f"the split of {axis} is not well formed")
+        splits[str(axis)] = Split(str(outer), str(inner), masked)
+    context = Context(
+        {str(k): size(v) for k, v in data["axes"].items()},
+        lower,
+        tuple(size(a) for a in data["assumptions"]),
+        splits,
+        {str(k): str(v) for k, v in data["inputs"].items()},
+    )
+    _check_splits(context)
+    return context
+
+
+def _check_splits(context: Context) -> None:
+    """Each axis is split once, into axes of its own: the leaves of a context are a forest."""
+    parts = [p for split in context.splits.values() for p in (split.outer, split.inner)]
+    if len(parts) != len(set(parts)):
+        raise CertificateError("an axis is part of two splits")
+    for axis in context.splits:
+        seen, todo = {axis}, [axis]
+        while todo:
+            split = context.splits.get(todo.pop())
+            for part in (split.outer, split.inner) if split else ():
+                if part in seen or part not in context.axes:
+                    raise CertificateError(f"the split of {axis} goes round or into no axis")
+                seen.add(part)
+                todo.append(part)
+
+
+def _nodes(rows: Sequence[Sequence[Any]]) -> list[Term]:
+    nodes: list[Term] = []
+    for op, *args in rows:
+        sorts, _ = SIGNATURE[op]
+        if len(sorts) != len(args):
+            raise CertificateError(f"node {len(nodes)}: {op} takes {len(sorts)} arguments")
+        read = [_argument(sort, a, nodes) for sort, a in zip(sorts, args, strict=True)]
+        node = term(op, *read)
+        texts = {"Input": 1, "Index": 0, "Predicate": 0, "Opaque": 2}
+        if op in texts:
+            text = str(node.args[texts[op]])
+            if indices_text(indices_of(text)) != text:
+                raise CertificateError(f"node {len(nodes)}: {text!r} is not in normal form")
+        nodes.append(node)
+    if len(set(nodes)) != len(nodes):
+        raise CertificateError("a node is listed twice")
+    return nodes
+
+
+def _argument(sort: str, written: Any, nodes: Sequence[Term]) -> Argument:
+    if sort in {"Term", "Monoid"}:
+        return _node(nodes, written)
+    if not isinstance(written, str):
+        raise CertificateError(f"{written!r} is not text")
+    if sort == "String":
+        return written
+    number = Fraction(written)
+    if str(number) != written:
+        raise CertificateError(f"{written!r} is not in normal form")
+    return number
+
+
+def _node(nodes: Sequence[Term], number: Any) -> Term:
+    if type(number) is not int or not 0 <= number < len(nodes):
+        raise CertificateError(f"no node {number!r}")
+    return nodes[number]
+
+
+def _law(name: Any) -> Rule:
+    rule = table().get(name) if isinstance(name, str) else None
+    if rule is None:
+        raise CertificateError(f"no law is named {name!r}")
+    return rule
+
+
+def _values(name: Any, written: Any, nodes: Sequence[Term]) -> dict[str, Argument]:
+    sorts = _law(name).sorts
+    if not isinstance(written, dict) or written.keys() != sorts.keys():
+        raise CertificateError(f"law {name} is about {', '.join(sorts)}")
+    return {k: _argument(sorts[k], v, nodes) for k, v in written.items()}
+
+
+def check(data: Mapping[str, Any]) -> CheckReport:
+    """Check a certificate given as plain data.
+
+    Errors: CertificateError naming the first lemma and step that does not hold.
+    """
+    certificate = Certificate.from_json(data)
+    judge = Judge(certificate.context)
+    proved: set[tuple[Term, Term]] = set()
+    steps_checked = 0
+
+    def known(a: Term, b: Term) -> bool:
+        return a is b or (a, b) in proved or (b, a) in proved
+
+    for number, (left, right, steps) in enumerate(certificate.lemmas):
+        here = left
+        for position, (there, instance) in enumerate(steps):
+            where = f"lemma {number}, step {position}"
+            if instance is None:
+                _check_congruence(here, there, known, where)
+            else:
+                _check_instance(judge, here, there, instance.law, instance.values, where)
+            here = there
+            steps_checked += 1
+        if here is not right:
+            raise CertificateError(f"lemma {number} ends at another term")
+        proved.add((left, right))
+    for number, goal in enumerate(certificate.goals):
+        if not known(goal.left, goal.right):
+            raise CertificateError(f"goal {number} is not among the lemmas")
+    if not certificate.goals:
+        raise CertificateError("there is no goal")
+    return CheckReport(
+        len(certificate.goals),
+        len(certificate.lemmas),
+        steps_checked,
+        certificate.laws,
+        certificate.conditions,
+    )
+
+
+def _check_congruence(here: Term, there: Term, known: Any, where: str) -> None:
+    same = here.op == there.op and len(here.args) == len(there.args)
+    if not same or not all(
+        known(a, b) if isinstance(a, Term) and isinstance(b, Term) else a == b
+        for a, b in zip(here.args, there.args, strict=True)
+    ):
+        raise CertificateError(f"{where}: not a congruence by earlier lemmas")
+
+
+def _check_instance(
+    judge: Judge, here: Term, there: Term, law: str, values: Mapping[str, Argument], where: str
+) -> None:
+    rule = _law(law)
+    try:
+        sides = judge.sides(rule, values)
+        holds = judge.holds(rule, values)
+    except (KeyError, TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+        raise CertificateError(f"{where}: {law} does not apply: {error}") from None
+    if sides not in ((here, there), (there, here)):
+        raise CertificateError(f"{where}: not an instance of {law}")
+    if not holds:
+        raise CertificateError(f"{where}: a condition of {law} does not hold")

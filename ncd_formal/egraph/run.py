@@ -1,0 +1,198 @@
+"""Loading terms, running the laws under a budget, and reading what they did."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ncd_formal.conditions import Context
+from ncd_formal.egraph.encode import (
+    PRIMITIVE,
+    context_facts,
+    directions,
+    fold_rows,
+    program,
+    trace_name,
+)
+from ncd_formal.facts import FOLDS, Facts
+from ncd_formal.proof import Instance
+from ncd_formal.rules import Rule, table
+from ncd_formal.wires import SIGNATURE, Argument, Term, subterms, term
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When a search ends without an answer."""
+
+    nodes: int = 20_000
+    seconds: float = 10.0
+    iterations: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a search ended: ``"found"``, ``"saturated"``, ``"nodes"``, ``"seconds"`` or
+    ``"iterations"``."""
+
+    reason: str
+    iterations: int
+    nodes: int
+    seconds: float
+
+
+class Graph:
+    """An e-graph over terms of one context."""
+
+    def __init__(
+        self,
+        context: Context,
+        roots: Sequence[Term],
+        rules: Sequence[Rule] | None = None,
+        traced: bool = False,
+    ) -> None:
+        from egglog.bindings import EGraph
+
+        chosen = table().values() if rules is None else rules
+        self.rules = [rule for rule in chosen if rule.ruleset != "computed"]
+        self.traced = traced
+        self.folder = tempfile.TemporaryDirectory(prefix="ncd-")
+        self.engine = EGraph(fact_directory=self.folder.name)
+        self.numbers: dict[Term, int] = {}
+        self._run(*program(self.rules, traced), *context_facts(context))
+        self._load(context, roots)
+
+    def _run(self, *commands: str) -> Any:
+        # One command at a time: every node that is parsed keeps its whole source text.
+        parse = self.engine.parse_program
+        return self.engine.run_program(*(c for command in commands for c in parse(command)))
+
+    def _load(self, context: Context, roots: Sequence[Term]) -> None:
+        """Terms as rows of text files, one a constructor: no command for each node."""
+        rows: dict[str, list[tuple[object, ...]]] = {}
+        facts = Facts(context)
+        settings: list[str] = []
+        leaves: list[tuple[Term, int]] = []
+        for node in subterms(*roots, *map(term, FOLDS)):
+            number = self.numbers[node] = len(self.numbers)
+            values = (self.numbers[a] if isinstance(a, Term) else a for a in node.args)
+            rows.setdefault(f"row-{node.op}", []).append((number, *values))
+            if node.op == "Constant":
+                value = node.args[0]
+                assert isinstance(value, Fraction)
+                settings.append(
+                    f'(set (number-of "{value}") (bigrat (from-string "{value.numerator}")'
+                    f' (from-string "{value.denominator}")))'
+                )
+            if SIGNATURE[node.op][1] == "Term" and (not node.children or node.op == "Opaque"):
+                leaves.append((node, number))
+        rows["leaf-kinds"] = [(number, facts(node)) for node, number in leaves]
+        rows["fold-row"] = [(self.numbers[m], *rest) for m, *rest in fold_rows()]
+        self._run(*settings)
+        for relation, values_of in rows.items():
+            path = Path(self.folder.name, f"{relation}.csv")
+            path.write_text("".join("\t".join(map(str, row)) + "\n" for row in values_of))
+            self._run(f'(input {relation} "{path.name}")')
+        self._run("(run-schedule (saturate (run loading)))")
+        for node, number in leaves:
+            members = sorted({f'"{x}"' for a in node.axes for x in context.leaves(a)})
+            shown = f"(set-of {' '.join(members)})" if members else "(set-empty)"
+            self._run(f"(set (axes (at-Term {number})) {shown})")
+
+    @property
+    def nodes(self) -> int:
+        """The number of e-nodes."""
+        (sizes,) = self._run("(print-size)")
+        return sum(n for name, n in sizes.sizes if name in SIGNATURE)
+
+    def equal(self, a: Term, b: Term) -> bool:
+        """Whether two loaded terms are in one class."""
+        from egglog.bindings import EggSmolError
+
+        x, y = self.numbers[a], self.numbers[b]
+        try:
+            self._run(f"(check (= (at-Term {x}) (at-Term {y})))")
+        except EggSmolError:
+            return False
+        return True
+
+    def search(
+        self, rulesets: Sequence[str], goals: Sequence[tuple[Term, Term]], budget: Budget
+    ) -> Outcome:
+        """Run the rulesets in turn until the goals hold, nothing is new, or the budget is spent."""
+        start = time.perf_counter()
+        seeing = "(saturate (run seeing)) " if self.traced else ""
+        once = "".join(f"{seeing}(run {name}) (saturate (run analysis)) " for name in rulesets)
+        self._run(f"(run-schedule (seq (saturate (run analysis)) {seeing}))")
+        before = -1
+        for iteration in range(budget.iterations + 1):
+            nodes = self.nodes
+            spent = time.perf_counter() - start
+            if goals and all(self.equal(a, b) for a, b in goals):
+                return Outcome("found", iteration, nodes, spent)
+            if nodes > budget.nodes:
+                return Outcome("nodes", iteration, nodes, spent)
+            if spent > budget.seconds:
+                return Outcome("seconds", iteration, nodes, spent)
+            (report,) = (
+                r for r in self._run(f"(run-schedule (seq {once}))") if hasattr(r, "report")
+            )
+            if not report.report.updated and nodes == before:
+                return Outcome("saturated", iteration, nodes, spent)
+            before = nodes
+        return Outcome("iterations", budget.iterations, nodes, time.perf_counter() - start)
+
+    def instances(self) -> Iterator[Instance]:
+        """Every use of a law that a traced search recorded."""
+        functions = self.engine.freeze().functions
+        made: dict[tuple[str, Any], tuple[str, Sequence[Any]]] = {}
+        for op, (_, sort) in SIGNATURE.items():
+            for row in functions[f"Seen-{op}"].rows:
+                made[sort, row.output] = (op, row.inputs)
+        terms: dict[tuple[str, Any], Term] = {}
+
+        def primitive(sort: str, value: Any) -> Argument:
+            if sort == "String":
+                return str(self.engine.value_to_string(value))
+            return Fraction(self.engine.value_to_bigrat(value))
+
+        def read(sort: str, value: Any) -> Term:
+            stack = [(sort, value)]
+            while stack:
+                key = stack[-1]
+                if key in terms:
+                    stack.pop()
+                    continue
+                op, inputs = made[key]
+                sorts = SIGNATURE[op][0]
+                missing = [
+                    (s, v)
+                    for s, v in zip(sorts, inputs, strict=True)
+                    if s not in PRIMITIVE and (s, v) not in terms
+                ]
+                if missing:
+                    stack += missing
+                    continue
+                terms[key] = term(
+                    op,
+                    *(
+                        primitive(s, v) if s in PRIMITIVE else terms[s, v]
+                        for s, v in zip(sorts, inputs, strict=True)
+                    ),
+                )
+                stack.pop()
+            return terms[sort, value]
+
+        for number, rule in enumerate(self.rules):
+            for direction, _ in enumerate(directions(rule)):
+                for row in functions[trace_name(number, direction)].rows:
+                    values = {
+                        name: primitive(sort, v) if sort in PRIMITIVE else read(sort, v)
+                        for (name, sort), v in zip(rule.sorts.items(), row.inputs, strict=False)
+                    }
+                    yield Instance(rule.name, values)
+

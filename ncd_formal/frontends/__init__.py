@@ -1,0 +1,1 @@
+"""The ways into the calculus: PyTorch programs, and the declarations of their inputs."""

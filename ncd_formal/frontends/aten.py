@@ -1,0 +1,1461 @@
+"""The operators of ATen by their definitions: what each node of an exported graph is as an array.
+
+:data:`ATEN` is the table, from the name of an operator (``"aten.softmax.int"``) to its handler.
+A handler takes the :class:`Site` where the operator is applied and the operator's arguments by
+their names in ATen's schema (``self`` and ``input`` are called ``x``), and returns an array, or one
+for each result.  Tensors arrive as arrays, symbolic sizes as polynomials, symbolic numbers as
+arrays of shape ().  An argument that a handler does not name must have its default; where it has
+not, and where a handler raises :class:`UnsupportedError`, the operator stays opaque.
+
+Handlers follow PyTorch's documentation at *every* size.  Where an operator has a meaning at some
+sizes only (a slice that must not be clamped, an index that must exist), they say so with
+:meth:`Site.require`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property, partial
+from typing import Any, Union
+
+import torch
+
+from ncd_formal import arrays, operators
+from ncd_formal.arrays import (
+    Array,
+    IotaArray,
+    Kind,
+    NumberArray,
+    Pointwise,
+    Regrouped,
+    Reindexed,
+    number,
+    pointwise,
+)
+from ncd_formal.errors import InputError
+from ncd_formal.frontends.symbolic import Conditions
+from ncd_formal.sizes import Polynomial, product, quotient, size
+from ncd_formal.strides import Shape, StrideMap
+
+Extent = Union[int, Polynomial]
+Scalar = Union[bool, int, float, Polynomial, Array]
+Result = Union[Array, tuple[Array, ...]]
+
+
+class UnsupportedError(Exception):
+    """A use of a known operator that is not expressed; the node stays opaque."""
+
+
+class RandomError(Exception):
+    """An operator that draws random numbers, so that it is no function of its inputs."""
+
+
+def kind_of(dtype: torch.dtype) -> Kind:
+    """The kind of values of a dtype.
+
+    Errors: InputError for complex numbers, which are not values of the calculus.
+    """
+    if dtype is torch.bool:
+        return "boolean"
+    if dtype.is_complex:
+        raise InputError(f"complex numbers ({dtype}) are not values of the calculus")
+    return "real" if dtype.is_floating_point else "integer"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an operator is applied: its node's result and place in the program."""
+
+    conditions: Conditions
+    notes: dict[str, None]
+    """What the import relies on beside sizes."""
+    operator: str
+    """``"aten.softmax.int"``."""
+    line: str
+    """``"file.py:12"``, or nothing where it is not known."""
+    result: Any
+    """torch's description of the result: a fake tensor, or a tuple of them."""
+
+    @cached_property
+    def name(self) -> str:
+        """The operator in everyday words: ``softmax``."""
+        return self.operator.split(".")[1].lstrip("_")
+
+    @cached_property
+    def origin(self) -> str:
+        """``"file.py:12 softmax"``."""
+        return f"{self.line} {self.name}".strip()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The shape of the (first) result.
+
+        Errors: UnknownSizeError where it is no tuple of polynomials.
+        """
+        result = self.result[0] if isinstance(self.result, tuple | list) else self.result
+        return self.shape_of(result)
+
+    def shape_of(self, tensor: Any) -> Shape:
+        """The shape of a fake tensor."""
+        return tuple(map(self.conditions.symbols.size, tensor.shape))
+
+    @cached_property
+    def kind(self) -> Kind:
+        """The kind of the (first) result."""
+        result = self.result[0] if isinstance(self.result, tuple | list) else self.result
+        return kind_of(result.dtype)
+
+    @property
+    def place(self) -> str:
+        """``" at file.py:12"``, or nothing."""
+        return f" at {self.line}" if self.line else ""
+
+    def require(self, p: Polynomial) -> None:
+        """The operator has a meaning only where ``p >= 0``."""
+        self.conditions.require(p)
+
+    def note(self, text: str) -> None:
+        """The import relies on ``text``, which holds of this place in the program."""
+        self.notes[text + self.place] = None
+
+    def apply(self, function: str, *operands: Scalar) -> Array:
+        """A pointwise function of arrays and numbers."""
+        return pointwise(function, *map(self.array, operands), origin=self.origin)
+
+    def array(self, value: Scalar) -> Array:
+        """A number as an array of its kind; see :meth:`rational` for floats."""
+        if isinstance(value, Array):
+            return value
+        if isinstance(value, bool):
+            return replace(number(int(value), self.origin), kind="boolean")
+        if isinstance(value, int | Polynomial):
+            return replace(number(value, self.origin), kind="integer")
+        root = root_of(value)
+        if root is None:
+            return number(self.rational(value), self.origin)
+        sign, inverse, k = root
+        self.note(f"constants are exact: {value!r} is {show_root(*root)}")
+        result = pointwise("rsqrt" if inverse else "sqrt", number(k), origin=self.origin)
+        return result if sign > 0 else pointwise("negative", result, origin=self.origin)
+
+    def rational(self, value: float) -> Fraction | float:
+        """A float as a number: 1/k where it is the float64 nearest to that, else exactly as it is.
+
+        Reading 0.1 as 1/10 is a condition of the import.
+        """
+        if math.isfinite(value) and 0 < abs(value) < 1:
+            k = round(1 / value)
+            if 0 < abs(k) < 10_000 and 1 / k == value and Fraction(value) != Fraction(1, k):
+                self.note(f"constants are exact: {value!r} is {Fraction(1, k)}")
+                return Fraction(1, k)
+        return value
+
+    def cast(self, x: Array, kind: Kind) -> Array:
+        """The same values as another kind; boolean values are 0 and 1.
+
+        Errors: UnsupportedError where values that may be others would become boolean.
+        """
+        if x.kind == kind:
+            return x
+        if kind == "boolean":
+            raise UnsupportedError(f"{x.kind} values as boolean")
+        return replace(pointwise("identity", x, origin=self.origin), kind=kind)
+
+    def truth(self, x: Array) -> Array:
+        """Whether each value is not 0."""
+        return x if x.kind == "boolean" else self.apply("not_equal", x, 0)
+
+
+def root_of(value: float) -> tuple[int, bool, int] | None:
+    """``(sign, inverse, k)`` where the float is ±√k or ±1/√k rounded, for k that is no square."""
+    if not math.isfinite(value) or value == 0:
+        return None
+    size_, sign = abs(value), 1 if value > 0 else -1
+    for inverse, square in ((False, size_ * size_), (True, 1 / (size_ * size_))):
+        k = round(square) if 1 < square < 1e6 else 0
+        if k and math.isqrt(k) ** 2 != k:
+            exact = {1 / math.sqrt(k), k**-0.5} if inverse else {math.sqrt(k)}
+            if size_ in exact:
+                return sign, inverse, k
+    return None
+
+
+def show_root(sign: int, inverse: bool, k: int) -> str:
+    """``-1/sqrt(3)``."""
+    return f"{'-' if sign < 0 else ''}{'1/' if inverse else ''}sqrt({k})"
+
+
+# The table -------------------------------------------------------------------------------------
+
+Handler = Callable[..., Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A handler, with the arguments that it takes."""
+
+    handler: Handler
+    takes: frozenset[str]
+
+
+ATEN: dict[str, Entry] = {}
+"""The name of an operator → how its result is made."""
+
+# Arguments that do not change values over the reals, or that are read from the result.
+_IMMATERIAL = frozenset(
+    {
+        "allow_tf32", "benchmark", "copy", "cudnn_enable", "cudnn_enabled", "deterministic",
+        "device", "dtype", "half_to_float", "implicit", "layout", "memory_format", "non_blocking",
+        "padding_idx", "path", "pin_memory", "requires_grad", "scale_grad_by_freq", "sparse",
+    }
+)  # fmt: skip
+_RENAMED = {"self": "x", "input": "x"}
+
+
+def aten(*names: str) -> Callable[[Handler], Handler]:
+    """Register a handler for operators: ``@aten("softmax.int", "_softmax.default")``."""
+
+    def register(handler: Handler) -> Handler:
+        takes = frozenset(list(inspect.signature(handler).parameters)[1:])
+        for name in names:
+            ATEN[f"aten.{name}"] = Entry(handler, takes)
+        return handler
+
+    return register
+
+
+def apply(site: Site, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> Result | None:
+    """The result of the operator at a site; None where it is not known or not supported."""
+    entry = ATEN.get(site.operator)
+    if entry is None:
+        return None
+    given: dict[str, Any] = {}
+    for name, value in arguments.items():
+        renamed = _RENAMED.get(name, name)
+        if renamed in entry.takes:
+            given[renamed] = value
+        elif name not in _IMMATERIAL and not (name in defaults and _same(value, defaults[name])):
+            return None
+    dtype = arguments.get("dtype")
+    x = given.get("x")
+    if isinstance(dtype, torch.dtype) and isinstance(x, Array) and "dtype" not in entry.takes:
+        if x.kind == "real" and kind_of(dtype) != "real":
+            return None
+    try:
+        return entry.handler(site, **given)
+    except UnsupportedError:
+        return None
+
+
+def _same(value: object, default: object) -> bool:
+    return type(value) is type(default) and value == default
+
+
+# Pointwise functions ---------------------------------------------------------------------------
+
+
+def _pointwise(function: str, *names: str) -> None:
+    """Register operators that apply ``function`` to all their operands, in order."""
+    for name in names:
+        overload = getattr(getattr(torch.ops.aten, name.split(".")[0]), name.split(".")[1])
+        operands = [a.name for a in overload._schema.arguments if not a.kwarg_only]
+
+        def handler(site: Site, **operands: Scalar) -> Array:
+            return site.apply(function, *operands.values())
+
+        ATEN[f"aten.{name}"] = Entry(handler, frozenset(_RENAMED.get(n, n) for n in operands))
+
+
+for _name in (
+    "abs", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "relu",
+    "sigmoid", "silu", "mish", "tanh", "erf", "sin", "cos", "tan", "sinh", "cosh", "atan", "floor",
+    "ceil", "sign", "square",
+):  # fmt: skip
+    _pointwise(_name, f"{_name}.default")
+_pointwise("negative", "neg.default")
+_pointwise("inverse", "reciprocal.default")
+_pointwise("log_sigmoid", "log_sigmoid.default")
+_pointwise("divide", "div.Tensor", "div.Scalar")
+_pointwise("maximum", "maximum.default")
+_pointwise("minimum", "minimum.default")
+_pointwise("floor_divide", "floor_divide.default", "floor_divide.Scalar")
+_pointwise("remainder", "remainder.Tensor", "remainder.Scalar")
+_pointwise("power", "pow.Tensor_Tensor", "pow.Tensor_Scalar", "pow.Scalar")
+for _name, _function in (
+    ("eq", "equal"),
+    ("ne", "not_equal"),
+    ("lt", "less"),
+    ("le", "less_equal"),
+    ("gt", "greater"),
+    ("ge", "greater_equal"),
+):
+    _pointwise(_function, f"{_name}.Tensor", f"{_name}.Scalar")
+_pointwise("leaky_relu", "leaky_relu.default")
+
+
+@aten("add.Tensor", "add.Scalar")
+def _add(site: Site, x: Scalar, other: Scalar, alpha: Scalar = 1) -> Array:
+    left, right = site.array(x), site.array(other)
+    if left.kind == right.kind == "boolean":
+        return site.apply("logical_or", left, right)
+    return site.apply("add", left, _scaled(site, right, alpha))
+
+
+@aten("sub.Tensor", "sub.Scalar")
+def _sub(site: Site, x: Scalar, other: Scalar, alpha: Scalar = 1) -> Array:
+    return site.apply("subtract", x, _scaled(site, site.array(other), alpha))
+
+
+@aten("rsub.Tensor", "rsub.Scalar")
+def _rsub(site: Site, x: Scalar, other: Scalar, alpha: Scalar = 1) -> Array:
+    return site.apply("subtract", other, _scaled(site, site.array(x), alpha))
+
+
+def _scaled(site: Site, x: Array, factor: Scalar) -> Array:
+    return x if isinstance(factor, int) and factor == 1 else site.apply("multiply", x, factor)
+
+
+@aten("mul.Tensor", "mul.Scalar")
+def _mul(site: Site, x: Scalar, other: Scalar) -> Array:
+    left, right = site.array(x), site.array(other)
+    both = left.kind == right.kind == "boolean"
+    return site.apply("logical_and" if both else "multiply", left, right)
+
+
+@aten("div.Tensor_mode", "div.Scalar_mode")
+def _div(site: Site, x: Scalar, other: Scalar, rounding_mode: str | None = None) -> Array:
+    if rounding_mode is None:
+        return site.apply("divide", x, other)
+    if rounding_mode == "floor":
+        return site.apply("floor_divide", x, other)
+    return _truncated(site, site.apply("divide", x, other))
+
+
+@aten("trunc.default")
+def _trunc(site: Site, x: Array) -> Array:
+    return _truncated(site, x)
+
+
+def _truncated(site: Site, x: Array) -> Array:
+    negative = site.apply("less", x, 0)
+    return site.apply("where", negative, site.apply("ceil", x), site.apply("floor", x))
+
+
+@aten("gelu.default")
+def _gelu(site: Site, x: Array, approximate: str = "none") -> Array:
+    return site.apply("gelu" if approximate == "none" else "gelu_tanh", x)
+
+
+@aten("elu.default")
+def _elu(
+    site: Site, x: Array, alpha: Scalar = 1, scale: Scalar = 1, input_scale: Scalar = 1
+) -> Array:
+    if not isinstance(input_scale, int | float) or input_scale != 1:
+        raise UnsupportedError("a scale of the input")
+    return _scaled(site, site.apply("elu", x, alpha), scale)
+
+
+@aten("softplus.default")
+def _softplus(site: Site, x: Array, beta: Scalar = 1, threshold: Scalar = 20) -> Array:
+    scaled = _scaled(site, x, beta)
+    soft = site.apply("softplus", scaled)
+    if scaled is not x:
+        soft = site.apply("divide", soft, beta)
+    return site.apply("where", site.apply("greater", scaled, threshold), x, soft)
+
+
+@aten("clamp.default", "clamp.Tensor", "hardtanh.default")
+def _clamp(
+    site: Site,
+    x: Array,
+    min: Scalar | None = None,
+    max: Scalar | None = None,
+    min_val: Scalar | None = None,
+    max_val: Scalar | None = None,
+) -> Array:
+    low, high = (min, max) if min_val is None else (min_val, max_val)
+    if low is not None:
+        x = site.apply("maximum", x, low)
+    return x if high is None else site.apply("minimum", x, high)
+
+
+@aten("clamp_min.default", "clamp_min.Tensor")
+def _clamp_min(site: Site, x: Array, min: Scalar) -> Array:
+    return site.apply("maximum", x, min)
+
+
+@aten("clamp_max.default", "clamp_max.Tensor")
+def _clamp_max(site: Site, x: Array, max: Scalar) -> Array:
+    return site.apply("minimum", x, max)
+
+
+@aten("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
+def _where(site: Site, condition: Array, x: Scalar, other: Scalar) -> Array:
+    return site.apply("where", site.truth(condition), x, other)
+
+
+@aten("masked_fill.Scalar", "masked_fill.Tensor")
+def _masked_fill(site: Site, x: Array, mask: Array, value: Scalar) -> Array:
+    return site.apply("where", mask, value, x)
+
+
+@aten("logical_not.default", "bitwise_not.default")
+def _not(site: Site, x: Array) -> Array:
+    return site.apply("logical_not", _truth_operand(site, x))
+
+
+def _truth_operand(site: Site, x: Scalar) -> Array:
+    """An operand of a logical operator; the bitwise ones are known on truth values only."""
+    x = site.array(x)
+    if site.name.startswith("bitwise") and x.kind != "boolean":
+        raise UnsupportedError("bits of a number")
+    return site.truth(x)
+
+
+for _name in ("and", "or", "xor"):
+
+    @aten(f"logical_{_name}.default", f"bitwise_{_name}.Tensor", f"bitwise_{_name}.Scalar")
+    def _logical(site: Site, x: Scalar, other: Scalar, function: str = f"logical_{_name}") -> Array:
+        return site.apply(function, _truth_operand(site, x), _truth_operand(site, other))
+
+
+# The same values -------------------------------------------------------------------------------
+
+
+@aten(
+    "alias.default",
+    "clone.default",
+    "contiguous.default",
+    "detach.default",
+    "lift_fresh_copy.default",
+    "positive.default",
+)
+def _same_values(site: Site, x: Array) -> Array:
+    return x
+
+
+@aten("_to_copy.default", "to.dtype", "to.dtype_layout", "to.device", "type_as.default")
+def _convert(site: Site, x: Array, dtype: torch.dtype | None = None) -> Array:
+    if site.kind == "boolean":
+        return site.truth(x)
+    if x.kind == "real" and site.kind == "integer":
+        x = _truncated(site, x)
+    return site.cast(x, site.kind)
+
+
+@aten("copy.default")
+def _copy(site: Site, x: Array, src: Array) -> Array:
+    return arrays.expand(_convert(site, src), x.shape, site.origin)
+
+
+@aten("dropout.default", "native_dropout.default", "feature_dropout.default")
+def _dropout(site: Site, x: Array, p: float, train: bool | None) -> Result:
+    if train is not False and p:
+        raise RandomError
+    kept = arrays.expand(site.array(True), x.shape, site.origin)
+    return (x, kept) if site.name == "native_dropout" else x
+
+
+# Contractions ----------------------------------------------------------------------------------
+
+
+@aten("mm.default", "bmm.default", "matmul.default", "mv.default", "dot.default")
+def _matmul(
+    site: Site,
+    x: Array,
+    other: Array | None = None,
+    mat2: Array | None = None,
+    vec: Array | None = None,
+    tensor: Array | None = None,
+) -> Array:
+    (right,) = (y for y in (other, mat2, vec, tensor) if y is not None)
+    return operators.matmul(x, right, site.origin)
+
+
+@aten("addmm.default", "baddbmm.default", "addmv.default")
+def _addmm(
+    site: Site,
+    x: Array,
+    mat1: Array | None = None,
+    mat2: Array | None = None,
+    batch1: Array | None = None,
+    batch2: Array | None = None,
+    mat: Array | None = None,
+    vec: Array | None = None,
+    beta: Scalar = 1,
+    alpha: Scalar = 1,
+) -> Array:
+    left, right = (y for y in (mat1, mat2, batch1, batch2, mat, vec) if y is not None)
+    product_ = _scaled(site, operators.matmul(left, right, site.origin), alpha)
+    if isinstance(beta, int | float) and beta == 0:
+        return product_
+    return site.apply("add", _scaled(site, x, beta), product_)
+
+
+@aten("linear.default")
+def _linear(site: Site, x: Array, weight: Array, bias: Array | None = None) -> Array:
+    if weight.rank != 2:
+        raise UnsupportedError("a weight that is no matrix")
+    return operators.linear(x, weight, bias, site.origin)
+
+
+@aten("einsum.default")
+def _einsum(site: Site, equation: str, tensors: Sequence[Array]) -> Array:
+    terms, arrow, result = equation.replace(" ", "").partition("->")
+    inputs = terms.split(",")
+    # An ellipsis stands for the dimensions that are not named, aligned from the right.
+    rest = [t.rank - len(term.replace("...", "")) for term, t in zip(inputs, tensors, strict=True)]
+    hidden = [f"_{k}" for k in range(max(rest), 0, -1)]
+
+    def names(term: str, count: int) -> list[str]:
+        before, dots, after = term.partition("...")
+        return [*before, *(hidden[len(hidden) - count :] if dots else ()), *after]
+
+    operands = [names(term, count) for term, count in zip(inputs, rest, strict=True)]
+    every = [name for operand in operands for name in operand]
+    if not arrow:
+        once = sorted(n for n in set(every) if every.count(n) == 1 and n not in hidden)
+        result = ("..." if "..." in terms else "") + "".join(once)
+    extents: dict[str, Polynomial] = {}
+    for operand, tensor in zip(operands, tensors, strict=True):
+        for name, extent in zip(operand, tensor.shape, strict=True):
+            if extents.get(name, size(1)) is size(1):
+                extents[name] = extent
+    stretched = [
+        arrays.expand(tensor, [extents[name] for name in operand], site.origin)
+        for operand, tensor in zip(operands, tensors, strict=True)
+    ]
+    pattern = ", ".join(map(" ".join, operands)) + " -> " + " ".join(names(result, len(hidden)))
+    return operators.contract(pattern, *stretched, origin=site.origin)
+
+
+# Views -----------------------------------------------------------------------------------------
+
+
+def _axis(x: Array, dim: int) -> int:
+    return dim % x.rank if x.rank else 0
+
+
+@aten("view.default", "reshape.default", "_unsafe_view.default", "view_copy.default")
+def _view(site: Site, x: Array, size: object, shape: object = None) -> Array:
+    return arrays.view(x, site.shape, site.origin)
+
+
+@aten("permute.default")
+def _permute(site: Site, x: Array, dims: Sequence[int]) -> Array:
+    return arrays.permute(x, dims, site.origin)
+
+
+@aten("transpose.int")
+def _transpose(site: Site, x: Array, dim0: int, dim1: int) -> Array:
+    order = list(range(x.rank))
+    if order:
+        order[dim0], order[dim1] = order[dim1], order[dim0]
+    return arrays.permute(x, order, site.origin)
+
+
+@aten("t.default", "numpy_T.default")
+def _t(site: Site, x: Array) -> Array:
+    return arrays.permute(x, range(x.rank)[::-1], site.origin)
+
+
+@aten("mT.default", "adjoint.default")
+def _mt(site: Site, x: Array) -> Array:
+    return _transpose(site, x, -2, -1)
+
+
+@aten("expand.default")
+def _expand(site: Site, x: Array, size: object) -> Array:
+    return arrays.expand(x, site.shape, site.origin)
+
+
+@aten("repeat.default")
+def _repeat(site: Site, x: Array, repeats: Sequence[Extent]) -> Array:
+    for _ in range(len(repeats) - x.rank):
+        x = arrays.unsqueeze(x, 0, site.origin)
+    spread: Shape = ()
+    for count, extent in zip(repeats, x.shape, strict=True):
+        spread += (size(1) * count, extent)
+    for k in range(x.rank):
+        x = arrays.unsqueeze(x, 2 * k, site.origin)
+    return arrays.view(arrays.expand(x, spread, site.origin), site.shape, site.origin)
+
+
+@aten("unsqueeze.default")
+def _unsqueeze(site: Site, x: Array, dim: int) -> Array:
+    return arrays.unsqueeze(x, dim, site.origin)
+
+
+@aten("squeeze.default", "squeeze.dim", "squeeze.dims")
+def _squeeze(site: Site, x: Array, dim: int | Sequence[int] | None = None) -> Array:
+    dims = range(x.rank) if dim is None else [dim] if isinstance(dim, int) else dim
+    for d in sorted({_axis(x, d) for d in dims}, reverse=True):
+        if d < x.rank and x.shape[d] is size(1):
+            x = arrays.choose(x, d, 0, site.origin)
+        elif d < x.rank and x.shape[d].constant is None:
+            site.require(x.shape[d] - 2)
+    return x
+
+
+def _bound(value: Extent | None, extent: Polynomial, default: Polynomial) -> Polynomial:
+    """An end of a slice, counted from the front."""
+    if value is None:
+        return default
+    value = size(value) if isinstance(value, int) else value
+    return extent + value if (value.constant or 0) < 0 else value
+
+
+@aten("slice.Tensor")
+def _slice(
+    site: Site,
+    x: Array,
+    dim: int = 0,
+    start: Extent | None = None,
+    end: Extent | None = None,
+    step: Extent = 1,
+) -> Array:
+    dim = _axis(x, dim)
+    offset, extent = _span(site, x.shape[dim], start, end, step)
+    return arrays.affine(x, dim, extent, offset, step, site.origin)
+
+
+def _span(
+    site: Site, extent: Polynomial, start: Extent | None, end: Extent | None, step: Extent
+) -> tuple[Polynomial, Polynomial]:
+    """The first index of a slice and the number of its indices.
+
+    PyTorch clamps both ends.  Here each end is decided to lie within the dimension, or beyond it;
+    where neither is known, the slice is required not to be clamped.
+    """
+    known = site.conditions.context.nonnegative
+    first, last = _bound(start, extent, size(0)), _bound(end, extent, extent)
+    if known(-first):
+        first = size(0)
+    elif known(first - extent):
+        first = extent
+    else:
+        site.require(first)
+        site.require(extent - first)
+    if known(last - extent):
+        last = extent
+    elif known(first - last):
+        last = first
+    else:
+        site.require(extent - last)
+        site.require(last - first)
+    return first, quotient(last - first + step - 1, size(1) * step)
+
+
+@aten("narrow.default")
+def _narrow(site: Site, x: Array, dim: int, start: Extent, length: Extent) -> Array:
+    first = _bound(start, x.shape[_axis(x, dim)], size(0))
+    return _slice(site, x, dim, first, first + length)
+
+
+@aten("select.int")
+def _select(site: Site, x: Array, dim: int, index: Extent) -> Array:
+    extent = x.shape[_axis(x, dim)]
+    position = _bound(index, extent, size(0))
+    site.require(position)
+    site.require(extent - 1 - position)
+    return arrays.choose(x, dim, position, site.origin)
+
+
+@aten("unbind.int")
+def _unbind(site: Site, x: Array, dim: int = 0) -> tuple[Array, ...]:
+    return tuple(arrays.choose(x, dim, k, site.origin) for k in range(len(site.result)))
+
+
+@aten("split.Tensor")
+def _split(site: Site, x: Array, split_size: Extent, dim: int = 0) -> tuple[Array, ...]:
+    extent, parts = x.shape[_axis(x, dim)], len(site.result)
+    last = extent - size(1) * split_size * (parts - 1)
+    site.require(last - 1)
+    site.require(size(1) * split_size - last)
+    return _pieces(site, x, [size(1) * split_size] * (parts - 1) + [last], dim)
+
+
+@aten("split_with_sizes.default")
+def _split_with_sizes(
+    site: Site, x: Array, split_sizes: Sequence[Extent], dim: int = 0
+) -> tuple[Array, ...]:
+    extents = [size(1) * s for s in split_sizes]
+    total, extent = sum(extents, size(0)), x.shape[_axis(x, dim)]
+    if total is not extent:
+        raise InputError(f"{site.origin}: the parts have {total} of {extent} in all")
+    return _pieces(site, x, extents, dim)
+
+
+def _pieces(
+    site: Site, x: Array, extents: Iterable[Polynomial], dim: int
+) -> tuple[Array, ...]:
+    offset, result = size(0), []
+    for extent in extents:
+        site.require(extent)
+        result.append(arrays.affine(x, dim, extent, offset, origin=site.origin))
+        offset = offset + extent
+    return tuple(result)
+
+
+@aten("cat.default")
+def _cat(site: Site, tensors: Sequence[Array], dim: int = 0) -> Array:
+    # PyTorch skips empty vectors, of whatever rank the others are.
+    parts = [t for t in tensors if t.shape != (size(0),)] or list(tensors)
+    return arrays.concatenate([site.cast(p, site.kind) for p in parts], dim, site.origin)
+
+
+@aten("stack.default")
+def _stack(site: Site, tensors: Sequence[Array], dim: int = 0) -> Array:
+    dim %= tensors[0].rank + 1
+    return _cat(site, [arrays.unsqueeze(t, dim, site.origin) for t in tensors], dim)
+
+
+@aten("flip.default")
+def _flip(site: Site, x: Array, dims: Sequence[int]) -> Array:
+    for dim in dims:
+        extent = x.shape[_axis(x, dim)]
+        x = arrays.affine(x, dim, extent, extent - 1, -1, site.origin)
+    return x
+
+
+@aten("roll.default")
+def _roll(site: Site, x: Array, shifts: Sequence[Extent], dims: Sequence[int] = ()) -> Array:
+    if not dims:
+        flat = arrays.view(x, (product(x.shape),), site.origin)
+        return arrays.view(_rolled(site, flat, shifts[0], 0), x.shape, site.origin)
+    for shift, dim in zip(shifts, dims, strict=True):
+        x = _rolled(site, x, shift, dim)
+    return x
+
+
+def _rolled(site: Site, x: Array, shift: Extent, dim: int) -> Array:
+    """``out[i] = x[(i − shift) mod n]``, for a shift of at most n either way."""
+    extent, shift = x.shape[_axis(x, dim)], size(1) * shift
+    if (shift.constant or 0) < 0:
+        shift = extent + shift
+    site.require(shift)
+    site.require(extent - shift)
+    front = arrays.affine(x, dim, shift, extent - shift, origin=site.origin)
+    back = arrays.affine(x, dim, extent - shift, origin=site.origin)
+    return arrays.concatenate((front, back), dim, site.origin)
+
+
+@aten("diagonal.default")
+def _diagonal(
+    site: Site, x: Array, offset: Extent = 0, dim1: int = 0, dim2: int = 1
+) -> Array:
+    offset, extent = size(1) * offset, site.shape[-1]
+    below = (offset.constant or 0) < 0
+    rows, columns = (-offset, size(0)) if below else (size(0), offset)
+    for dim, first in ((dim1, rows), (dim2, columns)):
+        site.require(x.shape[_axis(x, dim)] - first - extent)
+        x = arrays.affine(x, dim, extent, first, origin=site.origin)
+    return arrays.diagonal(x, dim1, dim2, site.origin)
+
+
+@aten("unfold.default")
+def _unfold(site: Site, x: Array, dimension: int, size: Extent, step: Extent) -> Array:
+    return _windows(site, x, dimension, size, step)
+
+
+def _windows(
+    site: Site, x: Array, dim: int, width: Extent, stride: Extent = 1, dilation: Extent = 1
+) -> Array:
+    """Windows, of which there must be at least one."""
+    site.require(x.shape[_axis(x, dim)] - size(1) * dilation * (size(1) * width - 1) - 1)
+    return operators.windows(x, dim, width, stride, dilation, site.origin)
+
+
+@aten("as_strided.default")
+def _as_strided(
+    site: Site, x: Array, size: Sequence[Extent], stride: Sequence[Extent],
+    storage_offset: Extent | None = None,
+) -> Array:  # fmt: skip
+    raise UnsupportedError("the layout of memory")
+
+
+@aten("slice_scatter.default")
+def _slice_scatter(
+    site: Site,
+    x: Array,
+    src: Array,
+    dim: int = 0,
+    start: Extent | None = None,
+    end: Extent | None = None,
+    step: Extent = 1,
+) -> Array:
+    if step != 1:
+        raise UnsupportedError("a step")
+    dim = _axis(x, dim)
+    first, extent = _span(site, x.shape[dim], start, end, 1)
+    after = x.shape[dim] - first - extent
+    parts = [
+        arrays.affine(x, dim, first, origin=site.origin),
+        site.cast(src, site.kind),
+        arrays.affine(x, dim, after, first + extent, origin=site.origin),
+    ]
+    kept = [p for p in parts if p.shape[dim] is not size(0)] or parts[:1]
+    return arrays.concatenate(kept, dim, site.origin)
+
+
+@aten("select_scatter.default")
+def _select_scatter(site: Site, x: Array, src: Array, dim: int, index: Extent) -> Array:
+    position = _bound(index, x.shape[_axis(x, dim)], size(0))
+    site.require(x.shape[_axis(x, dim)] - 1 - position)
+    src = arrays.unsqueeze(src, _axis(x, dim), site.origin)
+    return _slice_scatter(site, x, src, dim, position, position + 1)
+
+
+# Indices ---------------------------------------------------------------------------------------
+
+
+def affine_form(x: Array) -> tuple[Polynomial, tuple[Polynomial, ...]] | None:
+    """``offset + Σ stride_k · i_k`` where the values of ``x`` are that at every index ``i``."""
+    if isinstance(x, IotaArray):
+        return size(0), (size(1),)
+    if isinstance(x, NumberArray):
+        whole = x.value if isinstance(x.value, int | Polynomial) else None
+        return None if whole is None else (size(1) * whole, ())
+    if isinstance(x, Reindexed):
+        form = affine_form(x.source)
+        if form is None:
+            return None
+        offset = sum((s * o for s, o in zip(form[1], x.map.offsets, strict=True)), form[0])
+        steps = zip(form[1], x.map.strides, strict=True)
+        weighted = [[s * stride for stride in row] for s, row in steps]
+        return offset, tuple(sum((r[k] for r in weighted), size(0)) for k in range(x.rank))
+    if isinstance(x, Regrouped):
+        form = affine_form(x.source)
+        long = [s for s in x.source.shape if s is not size(1)]
+        if form is None or long != [s for s in x.shape if s is not size(1)]:
+            return None
+        strides = iter(
+            f for f, s in zip(form[1], x.source.shape, strict=True) if s is not size(1)
+        )
+        return form[0], tuple(size(0) if s is size(1) else next(strides) for s in x.shape)
+    if not isinstance(x, Pointwise):
+        return None
+    forms = [affine_form(o) for o in x.operands]
+    (o, a), *others = (f for f in forms if f is not None) if all(forms) else ((size(0), ()),)
+    if not all(forms):
+        return None
+    if x.function in {"identity", "negative"}:
+        sign = -1 if x.function == "negative" else 1
+        return o * sign, tuple(s * sign for s in a)
+    if x.function in {"add", "subtract"}:
+        ((p, b),) = others
+        sign = -1 if x.function == "subtract" else 1
+        return o + p * sign, tuple(s + t * sign for s, t in zip(a, b, strict=True))
+    if x.function == "multiply":
+        ((p, b),) = others
+        if any(s.terms for s in a):
+            (o, a), (p, b) = (p, b), (o, a)
+        if not any(s.terms for s in a):
+            return o * p, tuple(o * t for t in b)
+    return None
+
+
+@aten("index.Tensor")
+def _index(site: Site, x: Array, indices: Sequence[Array | None]) -> Array:
+    where = [k for k, ids in enumerate(indices) if ids is not None]
+    given = [ids for ids in indices if ids is not None]
+    if any(ids.kind == "boolean" for ids in given):
+        raise UnsupportedError("a choice by truth values")
+    block = arrays.broadcast_shape([ids.shape for ids in given], site.origin)
+    ids = [arrays.expand(each, block, site.origin) for each in given]
+    rest = [k for k in range(x.rank) if k not in where]
+    # The block of indices stands where the first index stood, or in front if they are apart.
+    together = where == list(range(where[0], where[-1] + 1))
+    at = where[0] if together else 0
+    forms = [affine_form(each) for each in ids]
+    if all(forms):
+        columns = [*range(len(block), len(block) + len(rest))]
+        columns = [c if c - len(block) >= at else c - len(block) for c in columns]
+        shape = [x.shape[k] for k in rest]
+        shape[at:at] = block
+        strides: list[tuple[Polynomial, ...]] = []
+        offsets: list[Polynomial] = []
+        for k in range(x.rank):
+            row = [size(0)] * len(shape)
+            if k in rest:
+                row[columns[rest.index(k)]] = size(1)
+                offsets.append(size(0))
+            else:
+                form = forms[where.index(k)]
+                assert form is not None
+                offsets.append(form[0])
+                row[at : at + len(block)] = form[1]
+            strides.append(tuple(row))
+        into = StrideMap(tuple(shape), x.shape, tuple(strides), tuple(offsets))
+        if not into.in_range(site.conditions.context):
+            _note_range(site, [x.shape[k] for k in where])
+        return arrays.reindex(x, into, site.origin)
+    _note_range(site, [x.shape[k] for k in where])
+    result = arrays.permute(x, [*where, *rest], site.origin)
+    for _ in block:
+        result = arrays.unsqueeze(result, 0, site.origin)
+    for each in ids:
+        while each.rank < result.rank:
+            each = arrays.unsqueeze(each, -1, site.origin)
+        result = _take(site, result, each, len(block))
+    order = list(range(len(block), result.rank))
+    order[at:at] = range(len(block))
+    return arrays.permute(result, order, site.origin)
+
+
+def _take(site: Site, x: Array, ids: Array, dim: int) -> Array:
+    result = operators.take(x, ids, dim, site.origin)
+    return site.apply("not_equal", result, 0) if x.kind == "boolean" else result
+
+
+def _note_range(site: Site, extents: Iterable[Polynomial]) -> None:
+    for extent in extents:
+        site.note(f"indices of {site.name} lie in [0, {extent})")
+
+
+@aten("index_select.default")
+def _index_select(site: Site, x: Array, dim: int, index: Array) -> Array:
+    return _index(site, x, [None] * _axis(x, dim) + [index])
+
+
+@aten("embedding.default")
+def _embedding(site: Site, weight: Array, indices: Array) -> Array:
+    if affine_form(indices) is not None:
+        return _index(site, weight, [indices])
+    _note_range(site, weight.shape[:1])
+    return operators.embedding(weight, indices, site.origin)
+
+
+@aten("gather.default")
+def _gather(site: Site, x: Array, dim: int, index: Array) -> Array:
+    dim = _axis(x, dim)
+    _note_range(site, [x.shape[dim]])
+    for k, extent in enumerate(index.shape):
+        if k != dim and extent is not x.shape[k]:
+            site.require(x.shape[k] - extent)
+            x = arrays.affine(x, k, extent, origin=site.origin)
+    order = [*(k for k in range(x.rank) if k != dim), dim]
+    rows = arrays.unsqueeze(arrays.permute(x, order, site.origin), dim, site.origin)
+    return _take(site, rows, arrays.unsqueeze(index, -1, site.origin), -1)
+
+
+@aten("tril.default")
+def _tril(site: Site, x: Array, diagonal: Extent = 0) -> Array:
+    kept = operators.causal_mask(x.shape[-2], x.shape[-1], diagonal, site.origin)
+    return site.apply("where", kept, x, _zero(site, x))
+
+
+@aten("triu.default")
+def _triu(site: Site, x: Array, diagonal: Extent = 0) -> Array:
+    below = operators.causal_mask(x.shape[-2], x.shape[-1], size(1) * diagonal - 1, site.origin)
+    return site.apply("where", below, _zero(site, x), x)
+
+
+def _zero(site: Site, x: Array) -> Array:
+    return replace(site.array(0), kind=x.kind)
+
+
+# Reductions ------------------------------------------------------------------------------------
+
+Dims = Union[int, Sequence[int], None]
+
+
+def _dims(x: Array, dim: Dims) -> list[int]:
+    """The dimensions that are reduced; none given means all."""
+    if isinstance(dim, int):
+        dim = [dim]
+    return sorted({_axis(x, d) for d in dim or range(x.rank)} if x.rank else ())
+
+
+def _fold(site: Site, monoid: str, x: Array, dim: Dims, keepdim: bool) -> Array:
+    dims = _dims(x, dim)
+    return _kept(site, arrays.reduce(monoid, x, dims, site.origin), dims, keepdim)
+
+
+def _kept(site: Site, x: Array, dims: Sequence[int], keepdim: bool) -> Array:
+    for dim in dims if keepdim else ():
+        x = arrays.unsqueeze(x, dim, site.origin)
+    return x
+
+
+@aten("sum.default", "sum.dim_IntList")
+def _sum(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return _fold(site, "Sum", x, dim, keepdim)
+
+
+@aten("prod.default", "prod.dim_int")
+def _prod(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return _fold(site, "Product", x, dim, keepdim)
+
+
+@aten("mean.default", "mean.dim")
+def _mean(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return operators.mean(x, _dims(x, dim), keepdim, site.origin)
+
+
+@aten("amax.default", "max.default")
+def _amax(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return _fold(site, "Max", x, dim, keepdim)
+
+
+@aten("amin.default", "min.default")
+def _amin(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return _fold(site, "Min", x, dim, keepdim)
+
+
+@aten("max.dim", "min.dim")
+def _max_dim(site: Site, x: Array, dim: int, keepdim: bool = False) -> tuple[Array, ...]:
+    values = _fold(site, "Max" if site.name == "max" else "Min", x, dim, keepdim)
+    return values, _opaque_index(site, x, f"{site.operator}(dim={dim})", values.shape)
+
+
+def _opaque_index(site: Site, x: Array, name: str, shape: Shape) -> Array:
+    """Which of equal values is chosen is PyTorch's affair."""
+    return arrays.opaque(f"{name}#1", (x,), (x.rank,), shape, "integer", site.origin)
+
+
+@aten("any.default", "any.dim", "any.dims")
+def _any(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return _fold(site, "Any", site.truth(x), dim, keepdim)
+
+
+@aten("all.default", "all.dim", "all.dims")
+def _all(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Array:
+    return _fold(site, "All", site.truth(x), dim, keepdim)
+
+
+@aten("var.correction")
+def _var(
+    site: Site, x: Array, dim: Dims = None, correction: Scalar | None = None, keepdim: bool = False
+) -> Array:
+    return operators.variance(x, _dims(x, dim), _correction(correction), keepdim, site.origin)
+
+
+@aten("std.correction")
+def _std(
+    site: Site, x: Array, dim: Dims = None, correction: Scalar | None = None, keepdim: bool = False
+) -> Array:
+    return site.apply("sqrt", _var(site, x, dim, correction, keepdim))
+
+
+@aten("var_mean.correction")
+def _var_mean(
+    site: Site, x: Array, dim: Dims = None, correction: Scalar | None = None, keepdim: bool = False
+) -> tuple[Array, ...]:
+    return _var(site, x, dim, correction, keepdim), _mean(site, x, dim, keepdim)
+
+
+def _correction(value: Scalar | None) -> int:
+    if value is None:
+        return 1
+    if not isinstance(value, int | float) or value != int(value):
+        raise UnsupportedError("a correction that is no whole number")
+    return int(value)
+
+
+@aten("logsumexp.default")
+def _logsumexp(site: Site, x: Array, dim: Dims, keepdim: bool = False) -> Array:
+    return operators.logsumexp(x, _dims(x, dim), keepdim, site.origin)
+
+
+@aten("cumsum.default")
+def _cumsum(site: Site, x: Array, dim: int) -> Array:
+    return operators.cumulative_sum(x, dim, site.origin) if x.rank else x
+
+
+@aten("linalg_vector_norm.default")
+def _vector_norm(
+    site: Site, x: Array, ord: Scalar = 2, dim: Dims = None, keepdim: bool = False
+) -> Array:
+    if not isinstance(ord, int | float):
+        raise UnsupportedError("a symbolic order")
+    sizes = site.apply("abs", x)
+    if ord == math.inf:
+        return _fold(site, "Max", sizes, dim, keepdim)
+    if ord == -math.inf:
+        return _fold(site, "Min", sizes, dim, keepdim)
+    if ord == 0:
+        return _fold(site, "Sum", site.cast(site.truth(x), "real"), dim, keepdim)
+    if ord == 1:
+        return _fold(site, "Sum", sizes, dim, keepdim)
+    if ord == 2:
+        return site.apply("sqrt", _fold(site, "Sum", site.apply("square", x), dim, keepdim))
+    total = _fold(site, "Sum", site.apply("power", sizes, ord), dim, keepdim)
+    return site.apply("power", total, site.apply("inverse", ord))
+
+
+# Softmax and norms -----------------------------------------------------------------------------
+
+
+@aten("softmax.int", "_softmax.default")
+def _softmax(site: Site, x: Array, dim: int) -> Array:
+    return operators.softmax(x, dim, site.origin)
+
+
+@aten("log_softmax.int", "_log_softmax.default")
+def _log_softmax(site: Site, x: Array, dim: int) -> Array:
+    return operators.log_softmax(x, dim, site.origin)
+
+
+@aten("_safe_softmax.default")
+def _safe_softmax(site: Site, x: Array, dim: int) -> Array:
+    return operators.safe_softmax(x, dim, site.origin)
+
+
+@aten("layer_norm.default")
+def _layer_norm(
+    site: Site,
+    x: Array,
+    normalized_shape: Sequence[Extent],
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Array:
+    dims, eps_ = len(normalized_shape), site.rational(eps)
+    return operators.layer_norm(x, dims, weight, bias, eps_, site.origin)
+
+
+@aten("native_layer_norm.default")
+def _native_layer_norm(
+    site: Site,
+    x: Array,
+    normalized_shape: Sequence[Extent],
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+) -> tuple[Array, ...]:
+    dims = range(-len(normalized_shape), 0)
+    result = _layer_norm(site, x, normalized_shape, weight, bias, eps)
+    spread = operators.variance(x, dims, 0, True, site.origin)
+    inverse = site.apply("rsqrt", site.apply("add", spread, number(site.rational(eps))))
+    return result, operators.mean(x, dims, True, site.origin), inverse
+
+
+@aten("rms_norm.default", "_fused_rms_norm.default")
+def _rms_norm(
+    site: Site,
+    x: Array,
+    normalized_shape: Sequence[Extent],
+    weight: Array | None = None,
+    eps: float | None = None,
+) -> Result:
+    if eps is None:
+        eps = torch.finfo(_first(site.result).dtype).eps
+        site.note(f"the eps of rms_norm is {eps!r}, as for {_first(site.result).dtype}")
+    dims = len(normalized_shape)
+    result = operators.rms_norm(x, dims, weight, eps=site.rational(eps), origin=site.origin)
+    if site.name == "rms_norm":
+        return result
+    square = operators.mean(site.apply("square", x), range(-dims, 0), True, site.origin)
+    return result, site.apply("rsqrt", site.apply("add", square, number(site.rational(eps))))
+
+
+def _first(result: Any) -> Any:
+    return result[0] if isinstance(result, tuple | list) else result
+
+
+@aten("group_norm.default")
+def _group_norm(
+    site: Site,
+    x: Array,
+    num_groups: Extent,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Array:
+    return operators.group_norm(x, num_groups, weight, bias, site.rational(eps), site.origin)
+
+
+@aten("native_group_norm.default")
+def _native_group_norm(
+    site: Site,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    N: Extent,
+    C: Extent,
+    HxW: Extent,
+    group: Extent,
+    eps: float,
+) -> tuple[Array, ...]:
+    result = _group_norm(site, x, group, weight, bias, eps)
+    shape = (size(1) * N, size(1) * group, quotient(size(1) * C * HxW, size(1) * group))
+    parts = arrays.view(x, shape, site.origin)
+    spread = operators.variance(parts, (2,), 0, origin=site.origin)
+    inverse = site.apply("rsqrt", site.apply("add", spread, number(site.rational(eps))))
+    return result, operators.mean(parts, (2,), origin=site.origin), inverse
+
+
+@aten("batch_norm.default")
+def _batch_norm(
+    site: Site,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Array:
+    if running_mean is not None and running_var is not None and not training:
+        return operators.batch_norm(
+            x, running_mean, running_var, weight, bias, site.rational(eps), site.origin
+        )
+    dims = [k for k in range(x.rank) if k != 1]
+    flat = partial(arrays.view, shape=(x.shape[1],), origin=site.origin)
+    mean = flat(operators.mean(x, dims, origin=site.origin))
+    spread = flat(operators.variance(x, dims, 0, origin=site.origin))
+    return operators.batch_norm(x, mean, spread, weight, bias, site.rational(eps), site.origin)
+
+
+@aten("_native_batch_norm_legit_no_training.default")
+def _native_batch_norm(
+    site: Site,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    running_mean: Array,
+    running_var: Array,
+    momentum: float,
+    eps: float,
+) -> tuple[Array, ...]:
+    result = _batch_norm(site, x, weight, bias, running_mean, running_var, False, momentum, eps)
+    empty = arrays.expand(number(0), (size(0),), site.origin)
+    return result, empty, empty
+
+
+@aten("_native_batch_norm_legit.no_stats")
+def _native_batch_norm_no_stats(
+    site: Site,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Array, ...]:
+    result = _batch_norm(site, x, weight, bias, None, None, training, momentum, eps)
+    dims = [k for k in range(x.rank) if k != 1]
+    spread = operators.variance(x, dims, 0, origin=site.origin)
+    inverse = site.apply("rsqrt", site.apply("add", spread, number(site.rational(eps))))
+    return result, operators.mean(x, dims, origin=site.origin), inverse
+
+
+# Attention and convolution ---------------------------------------------------------------------
+
+
+@aten("scaled_dot_product_attention.default")
+def _attention(
+    site: Site,
+    query: Array,
+    key: Array,
+    value: Array,
+    attn_mask: Array | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | Polynomial | Array | None = None,
+    enable_gqa: bool = False,
+) -> Array:
+    if dropout_p:
+        raise RandomError
+    factor = None
+    if isinstance(scale, float):
+        root = root_of(scale)
+        if root is not None and root[:2] == (1, True) and query.shape[-1] is size(root[2]):
+            site.note(f"constants are exact: {scale!r} is {show_root(*root)}")
+            scale = None
+    if scale is not None:
+        query, factor = site.apply("multiply", query, scale), 1
+    return operators.attention(
+        query, key, value, attn_mask, is_causal, factor, enable_gqa, site.origin
+    )
+
+
+@aten("convolution.default")
+def _convolution(
+    site: Site,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Sequence[Extent],
+    padding: Sequence[Extent],
+    dilation: Sequence[Extent],
+    transposed: bool,
+    output_padding: Sequence[Extent],
+    groups: Extent,
+) -> Array:
+    if transposed:
+        raise UnsupportedError("a transposed convolution")
+    positions = x.rank - 2
+    strides, margins, gaps = (_each(v, positions) for v in (stride, padding, dilation))
+    for k in range(positions):
+        reach = size(1) * gaps[k] * (weight.shape[2 + k] - 1)
+        site.require(x.shape[2 + k] + size(2) * margins[k] - reach - 1)
+    return operators.convolution(
+        x, weight, bias, strides, margins, gaps, groups, origin=site.origin
+    )
+
+
+def _each(values: Sequence[Extent], count: int) -> tuple[Extent, ...]:
+    return tuple(values) * count if len(values) == 1 else tuple(values)
+
+
+@aten("constant_pad_nd.default")
+def _constant_pad(site: Site, x: Array, pad: Sequence[Extent], value: Scalar = 0) -> Array:
+    filling = site.cast(site.array(value), x.kind)
+    for k in range(len(pad) // 2):
+        dim = x.rank - 1 - k
+        before, after = size(1) * pad[2 * k], size(1) * pad[2 * k + 1]
+        # A negative margin cuts.
+        cut_before, cut_after = (-m if (m.constant or 0) < 0 else size(0) for m in (before, after))
+        if cut_before.terms or cut_after.terms:
+            extent = x.shape[dim] - cut_before - cut_after
+            site.require(extent)
+            x = arrays.affine(x, dim, extent, cut_before, origin=site.origin)
+        margins = [
+            None
+            if cut.terms or not margin.terms
+            else arrays.expand(
+                filling, (*x.shape[:dim], margin, *x.shape[dim + 1 :]), site.origin
+            )
+            for margin, cut in ((before, cut_before), (after, cut_after))
+        ]
+        parts = [p for p in (margins[0], x, margins[1]) if p is not None]
+        x = arrays.concatenate(parts, dim, site.origin)
+    return x
+
+
+def _pooled(
+    site: Site,
+    x: Array,
+    kernel_size: Sequence[Extent],
+    stride: Sequence[Extent],
+    padding: Sequence[Extent],
+    dilation: Sequence[Extent],
+    outside: float,
+    count: int,
+) -> Array:
+    """Windows over the last ``count`` dimensions, as as many new last dimensions."""
+    widths = _each(kernel_size, count)
+    strides = _each(stride, count) if stride else widths
+    margins, gaps = _each(padding, count), _each(dilation, count)
+    first = x.rank - count
+    for k in range(count):
+        if margins[k] != 0:
+            x = operators.pad(x, first + k, margins[k], margins[k], outside, site.origin)
+        x = _windows(site, x, first + k, widths[k], strides[k], gaps[k])
+    return x
+
+
+def _avg_pool(
+    site: Site,
+    x: Array,
+    kernel_size: Sequence[Extent],
+    stride: Sequence[Extent] = (),
+    padding: Sequence[Extent] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    count: int,
+) -> Array:
+    padded = any(p != 0 for p in padding)
+    if ceil_mode or divisor_override is not None or (padded and not count_include_pad):
+        raise UnsupportedError("a window that reaches past the end")
+    pooled = _pooled(site, x, kernel_size, stride, padding, (1,), 0, count)
+    return operators.mean(pooled, range(-count, 0), origin=site.origin)
+
+
+def _max_pool(
+    site: Site,
+    x: Array,
+    kernel_size: Sequence[Extent],
+    stride: Sequence[Extent] = (),
+    padding: Sequence[Extent] = (0,),
+    dilation: Sequence[Extent] = (1,),
+    ceil_mode: bool = False,
+    *,
+    count: int,
+) -> tuple[Array, ...]:
+    if ceil_mode:
+        raise UnsupportedError("a window that reaches past the end")
+    pooled = _pooled(site, x, kernel_size, stride, padding, dilation, -math.inf, count)
+    values = arrays.reduce("Max", pooled, range(-count, 0), site.origin)
+    name = f"{site.operator}({kernel_size}, {stride}, {padding}, {dilation})"
+    return values, _opaque_index(site, x, name, values.shape)
+
+
+aten("avg_pool1d.default")(partial(_avg_pool, count=1))
+aten("avg_pool2d.default")(partial(_avg_pool, count=2))
+aten("avg_pool3d.default")(partial(_avg_pool, count=3))
+aten("max_pool2d_with_indices.default")(partial(_max_pool, count=2))
+aten("max_pool3d_with_indices.default")(partial(_max_pool, count=3))
+
+
+# Numbers ---------------------------------------------------------------------------------------
+
+
+def _filled(site: Site, value: Scalar) -> Array:
+    filling = site.array(value)
+    if site.kind == "boolean":
+        filling = site.truth(filling)
+    elif site.kind == "integer" and filling.kind == "real":
+        filling = _truncated(site, filling)
+    return arrays.expand(site.cast(filling, site.kind), site.shape, site.origin)
+
+
+@aten("full.default", "full_like.default", "new_full.default")
+def _full(site: Site, fill_value: Scalar, x: Array | None = None, size: object = None) -> Array:
+    return _filled(site, fill_value)
+
+
+@aten("fill.Scalar", "fill.Tensor")
+def _fill(site: Site, x: Array, value: Scalar) -> Array:
+    return _filled(site, value)
+
+
+@aten("zeros.default", "zeros_like.default", "new_zeros.default")
+def _zeros(site: Site, x: Array | None = None, size: object = None) -> Array:
+    return _filled(site, 0)
+
+
+@aten("ones.default", "ones_like.default", "new_ones.default")
+def _ones(site: Site, x: Array | None = None, size: object = None) -> Array:
+    return _filled(site, 1)
+
+
+@aten("scalar_tensor.default")
+def _scalar_tensor(site: Site, s: Scalar) -> Array:
+    return _filled(site, s)
+
+
+@aten("_local_scalar_dense.default", "item.default")
+def _item(site: Site, x: Array) -> Array:
+    return arrays.view(x, (), site.origin)
+
+
+@aten("arange.default", "arange.start", "arange.start_step")
+def _arange(site: Site, end: Scalar, start: Scalar = 0, step: Scalar = 1) -> Array:
+    if site.kind == "integer" and not all(
+        isinstance(v, int | Polynomial) for v in (start, end, step)
+    ):
+        raise UnsupportedError("fractions as whole numbers")
+    (extent,) = site.shape
+    values = arrays.iota(extent, site.origin)
+    if step != 1:
+        values = site.apply("multiply", values, step)
+    if start != 0:
+        values = site.apply("add", values, start)
+    return site.cast(values, site.kind)
+
+
+@aten("eye.default", "eye.m")
+def _eye(site: Site, n: Extent, m: Extent | None = None) -> Array:
+    rows, columns = (arrays.iota(extent, site.origin) for extent in site.shape)
+    equal = site.apply("equal", arrays.unsqueeze(rows, 1, site.origin), columns)
+    return site.cast(equal, site.kind)

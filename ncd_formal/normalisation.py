@@ -1,0 +1,768 @@
+"""Normal forms: sums and products as sorted multisets, factors pulled out of reductions.
+
+Normalisation decides most equalities before any search.  It rewrites by instances of laws only,
+and hands every instance to a log, so that a certificate holds each step: the normaliser chooses
+what to apply, and is not trusted.
+
+The normal form of a term:
+
+* a product is a right comb, its number first, then factors in the order of their digests with a
+  factor beside its inverse; equal and inverse factors cancel where their facts allow;
+* a sum is a right comb of summands with numbers collected;
+* the exponential of a sum is a product of exponentials, 1/… goes to the factors;
+* a reduction of a sum is a sum of reductions, and what does not depend on the axis is outside;
+* a choice between numbers is arithmetic on its truth value, and a choice against −∞ is outermost.
+
+Products over sums stay as they are unless ``expand`` is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from ncd_formal.facts import NAMED
+from ncd_formal.rules import Judge, table
+from ncd_formal.sizes import Polynomial, size
+from ncd_formal.wires import (
+    MAX,
+    MINUS_ONE,
+    NEGATIVE_INFINITY,
+    ONE,
+    SUM,
+    ZERO,
+    Argument,
+    Term,
+    add,
+    constant,
+    exp,
+    index,
+    inverse,
+    mul,
+    reduce,
+    select,
+    subterms,
+    term,
+)
+
+Log = Callable[[str, dict[str, Argument], Term, Term], None]
+"""Takes a law's name, the values of its variables, and both sides of the instance."""
+
+
+class Normaliser:
+    """Normal forms in one context, each step an instance of a law that is handed to ``log``."""
+
+    def __init__(self, judge: Judge, log: Log, expand: bool = False, budget: int = 4096) -> None:
+        self.judge = judge
+        self.log = log
+        self.expand = expand
+        self.budget = budget
+        self.normal: dict[Term, Term] = {}
+
+    def __call__(self, root: Term) -> Term:
+        """The normal form of ``root``."""
+        # Combs are taken apart by recursion, one level a factor.
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
+        for node in subterms(root):
+            if node not in self.normal:
+                args = [self.normal[a] if isinstance(a, Term) else a for a in node.args]
+                self.normal[node] = self.build(node.op, args)
+        return self.normal[root]
+
+    # Applying laws --------------------------------------------------------------------------
+
+    def allows(self, name: str, **values: Argument) -> bool:
+        """Whether a law applies at these values."""
+        return self.judge.holds(table()[name], values)
+
+    def apply(self, name: str, **values: Argument) -> Term:
+        """Log one instance of a law and return its right side."""
+        left, right = self.judge.sides(table()[name], values)
+        if left is not right:
+            self.log(name, values, left, right)
+        return right
+
+    def back(self, name: str, **values: Argument) -> Term:
+        """Log one instance of a law and return its left side."""
+        left, right = self.judge.sides(table()[name], values)
+        if left is not right:
+            self.log(name, values, left, right)
+        return left
+
+    def real(self, subject: Term) -> bool:
+        return self.judge.facts.holds("real", subject)
+
+    # One node, its arguments in normal form ---------------------------------------------------
+
+    def build(self, op: str, args: list[Argument]) -> Term:
+        """The normal form of ``op`` at arguments in normal form."""
+        rule = _BUILDERS.get(op)
+        return rule(self, *args) if rule else term(op, *args)
+
+    def index(self, text: str) -> Term:
+        """A size is arithmetic on its variables."""
+        p = size(text)
+        if p.constant is not None:
+            return self.apply("index-constant", p=text)
+        monomial, c = p.terms[0]
+        if len(p.terms) > 1:
+            head = Polynomial({monomial: c})
+            split = self.back_from(
+                "index-sum", term("Index", text), p=str(head), q=str(p - head)
+            )
+            return self.add(*(self.index(str(t.args[0])) for t in split.children))
+        factors = [size(c)] if c != 1 else []
+        factors += [
+            Polynomial({((atom, 1),): 1}) for atom, power in monomial for _ in range(power)
+        ]
+        if len(factors) == 1:
+            return term("Index", text)
+        head = factors[0]
+        rest = size(1)
+        for factor in factors[1:]:
+            rest = rest * factor
+        split = self.back_from("index-factor", term("Index", text), p=str(head), q=str(rest))
+        return self.mul(*(self.index(str(t.args[0])) for t in split.children))
+
+    def back_from(self, name: str, left: Term, **values: Argument) -> Term:
+        """An instance whose left side is known to be ``left``."""
+        right = self.apply(name, **values)
+        return right
+
+    # Products ---------------------------------------------------------------------------------
+
+    def mul(self, a: Term, b: Term) -> Term:
+        """a·b for normal a and b."""
+        factors = [*_factors(a), *_factors(b)]
+        if not self._associate(factors):
+            return self._mul_extended(a, b)
+        product = self._mul(a, b)
+        return self._distribute(product)
+
+    def _associate(self, factors: list[Term]) -> bool:
+        facts = self.judge.facts
+        if all(facts.holds("no-infinity", f) for f in factors):
+            return True
+        return sum(not facts.holds("positive-or-undefined", f) for f in factors) <= 1
+
+    def _mul_extended(self, a: Term, b: Term) -> Term:
+        """A product that does not regroup, for −∞: only its order is settled."""
+        if a.digest > b.digest:
+            self.apply("mul-comm", a=a, b=b)
+            a, b = b, a
+        return mul(a, b)
+
+    def _mul(self, a: Term, b: Term) -> Term:
+        if a.op != "Mul":
+            return self._insert(a, b)
+        head, rest = a.children
+        self.apply("mul-assoc", a=head, b=rest, c=b)
+        return self._insert(head, self._mul(rest, b))
+
+    def _insert(self, f: Term, comb: Term) -> Term:
+        """f·comb for a factor f."""
+        if f is ONE:
+            return self.apply("mul-one", a=comb)
+        if f is ZERO and self.real(comb):
+            return self.apply("mul-zero", a=comb)
+        if comb.op != "Mul":
+            met = self._meet(f, comb)
+            if met is not None:
+                return met
+            if _factor_key(f) <= _factor_key(comb):
+                return mul(f, comb)
+            return self.apply("mul-comm", a=f, b=comb)
+        g, rest = comb.children
+        met = self._meet(f, g)
+        if met is not None:
+            self.back("mul-assoc", a=f, b=g, c=rest)
+            return self._mul(met, rest)
+        if _factor_key(f) <= _factor_key(g):
+            return mul(f, comb)
+        self.back("mul-assoc", a=f, b=g, c=rest)
+        self.apply("mul-comm", a=f, b=g)
+        self.apply("mul-assoc", a=g, b=f, c=rest)
+        return self._insert_sorted(g, self._insert(f, rest))
+
+    def _insert_sorted(self, g: Term, comb: Term) -> Term:
+        head = comb.children[0] if comb.op == "Mul" else comb
+        if _factor_key(g) <= _factor_key(head) and self._meet_name(g, head) is None:
+            return mul(g, comb)
+        return self._insert(g, comb)
+
+    def _meet_name(self, f: Term, g: Term) -> str | None:
+        """The law by which two neighbouring factors become one."""
+        if f.op == g.op == "Constant":
+            return "mul-constants"
+        if g is inverse_of(f) and self.judge.facts.holds("nonzero", f):
+            return "inverse-cancel"
+        if f is inverse_of(g) and self.judge.facts.holds("nonzero", g):
+            return "inverse-cancel-left"
+        if f is g:
+            if self.judge.facts.holds("boolean", f):
+                return "boolean-idempotent"
+            if f.op == "Sqrt" and self.allows("sqrt-square", a=f.children[0]):
+                return "sqrt-square"
+            if f.op == "Abs" and self.allows("abs-square", a=f.children[0]):
+                return "abs-square"
+        return None
+
+    def _meet(self, f: Term, g: Term) -> Term | None:
+        name = self._meet_name(f, g)
+        if name is None:
+            return None
+        if name == "mul-constants":
+            return self.apply(name, a=f.args[0], b=g.args[0])
+        if name == "inverse-cancel":
+            return self.apply(name, a=f)
+        if name == "inverse-cancel-left":
+            self.apply("mul-comm", a=f, b=g)
+            return self.apply("inverse-cancel", a=g)
+        if name == "boolean-idempotent":
+            return self.apply(name, a=f)
+        (inner,) = f.children
+        result = self.apply(name, a=inner)
+        return self.mul(inner, inner) if name == "abs-square" else result
+
+    def _distribute(self, product: Term) -> Term:
+        """A number times a sum is a sum; with ``expand``, any factor times a sum."""
+        factors = list(_factors(product))
+        sums = [f for f in factors if f.op == "Add"]
+        if not sums:
+            return self._hoist_product(product, factors)
+        numeric = len(factors) == 2 and factors[0].op == "Constant"
+        if not numeric and not (self.expand and len(factors) > 1 and self.budget > 0):
+            return product
+        chosen = sums[0]
+        others = list(factors)
+        others.remove(chosen)
+        rest = self._comb(others)
+        a, b = chosen.children
+        if not self.allows("distribute", a=rest, b=a, c=b):
+            return product
+        self.budget -= 1
+        self._mul(rest, chosen)
+        self.apply("distribute", a=rest, b=a, c=b)
+        return self.add(self.mul(rest, a), self.mul(rest, b))
+
+    def _comb(self, factors: list[Term]) -> Term:
+        """The comb of factors that are sorted and do not meet."""
+        result = factors[-1]
+        for factor in reversed(factors[:-1]):
+            result = mul(factor, result)
+        return result
+
+    def _hoist_product(self, product: Term, factors: list[Term]) -> Term:
+        """A positive factor goes into a choice against −∞; exp(−max) cancels beside 1/Σ exp."""
+        for choice in factors:
+            if _is_masked(choice) and len(factors) > 1:
+                others = list(factors)
+                others.remove(choice)
+                rest = self._comb(others)
+                if self.judge.facts.holds("positive", rest):
+                    c, a, b = choice.children
+                    self._mul(rest, choice)
+                    self.apply("select-mul", d=rest, c=c, a=a, b=b)
+                    self.apply("mul-negative-infinity", a=rest)
+                    return self.select(c, self.mul(rest, a), NEGATIVE_INFINITY)
+        for weight in factors:
+            if weight.op != "Exp":
+                continue
+            (top,) = weight.children
+            if top.op != "Reduce" or top.children[0] is not MAX:
+                continue
+            x, s = top.args[1], top.children[1]
+            total = inverse(self.reduce(SUM, str(x), self.exp(s)))
+            if inverse(weight) in factors and total in factors:
+                self.log_reduce_exp(str(x), s)
+                rest_factors = list(factors)
+                for f in (weight, inverse(weight), total):
+                    rest_factors.remove(f)
+                self.apply("shift-cancel", x=x, s=s)
+                three = self.mul_plain([inverse(weight), weight, total])
+                if not rest_factors:
+                    return total
+                rest = self._comb(rest_factors)
+                self._mul(three, rest)
+                return self.mul(total, rest)
+        return product
+
+    def mul_plain(self, factors: list[Term]) -> Term:
+        """The comb of factors in the given order."""
+        return self._comb(factors)
+
+    def log_reduce_exp(self, axis: str, s: Term) -> None:
+        """Make Σ exp(s), as the law writes it, equal to its normal form."""
+        self.reduce(SUM, axis, self.exp(s))
+
+    # Sums -------------------------------------------------------------------------------------
+
+    def add(self, a: Term, b: Term) -> Term:
+        """a + b for normal a and b."""
+        return self._hoist_sum(self._add(a, b))
+
+    def _add(self, a: Term, b: Term) -> Term:
+        if a.op != "Add":
+            return self._insert_summand(a, b)
+        head, rest = a.children
+        self.apply("add-assoc", a=head, b=rest, c=b)
+        return self._insert_summand(head, self._add(rest, b))
+
+    def _insert_summand(self, f: Term, comb: Term) -> Term:
+        if f is ZERO:
+            return self.apply("add-zero", a=comb)
+        if comb is ZERO:
+            self.apply("add-comm", a=f, b=comb)
+            return self.apply("add-zero", a=f)
+        if comb.op != "Add":
+            met = self._collect(f, comb)
+            if met is not None:
+                return met
+            if _summand_key(f) <= _summand_key(comb):
+                return add(f, comb)
+            return self.apply("add-comm", a=f, b=comb)
+        g, rest = comb.children
+        met = self._collect(f, g)
+        if met is not None:
+            self.back("add-assoc", a=f, b=g, c=rest)
+            return self._add(met, rest)
+        if _summand_key(f) <= _summand_key(g):
+            return add(f, comb)
+        self.back("add-assoc", a=f, b=g, c=rest)
+        self.apply("add-comm", a=f, b=g)
+        self.apply("add-assoc", a=g, b=f, c=rest)
+        moved = self._insert_summand(f, rest)
+        return self._insert_summand(g, moved)
+
+    def _collect(self, f: Term, g: Term) -> Term | None:
+        """Two summands as one, where they differ by a number only."""
+        if f.op == g.op == "Constant":
+            return self.apply("add-constants", a=f.args[0], b=g.args[0])
+        if f.op == "Constant" or g.op == "Constant":
+            return None
+        (a, x), (b, y) = _scaled(f), _scaled(g)
+        if x is not y or not self.allows("collect", a=a, b=b, x=x):
+            return None
+        total = a + b
+        if total == 0 and not self.real(x):
+            return None
+        for c in (a, b):
+            if c == 1:
+                self.apply("mul-one", a=x)
+        self.apply("collect", a=a, b=b, x=x)
+        if total == 0:
+            return self.apply("mul-zero", a=x)
+        if total == 1:
+            return self.apply("mul-one", a=x)
+        return self.mul(constant(total), x)
+
+    def _hoist_sum(self, total: Term) -> Term:
+        """A choice against −∞ goes outside of a sum; −∞ absorbs."""
+        if total.op != "Add":
+            return total
+        summands = list(_summands(total))
+        for choice in summands:
+            if choice is not NEGATIVE_INFINITY and not _is_masked(choice):
+                continue
+            others = list(summands)
+            others.remove(choice)
+            rest = others[-1]
+            for other in reversed(others[:-1]):
+                rest = add(other, rest)
+            if not self.judge.facts.holds("defined", rest):
+                continue
+            self._add(rest, choice)
+            if choice is NEGATIVE_INFINITY:
+                self.apply("add-comm", a=rest, b=choice)
+                return self.apply("add-negative-infinity", a=rest)
+            c, a, b = choice.children
+            self.apply("select-add", d=rest, c=c, a=a, b=b)
+            self.apply("add-comm", a=rest, b=b)
+            self.apply("add-negative-infinity", a=rest)
+            return self.select(c, self.add(rest, a), NEGATIVE_INFINITY)
+        return total
+
+    # Functions --------------------------------------------------------------------------------
+
+    def inverse(self, a: Term) -> Term:
+        """1/a: of a product, the product of the inverses."""
+        if a.op == "Constant" and a.args[0] != 0:
+            return self.apply("inverse-constant", a=a.args[0])
+        if a.op == "Inverse" and self.allows("inverse-inverse", a=a.children[0]):
+            return self.apply("inverse-inverse", a=a.children[0])
+        if a.op == "Mul":
+            head, rest = a.children
+            self.apply("inverse-mul", a=head, b=rest)
+            return self.mul(self.inverse(head), self.inverse(rest))
+        return inverse(a)
+
+    def exp(self, a: Term) -> Term:
+        """exp of a sum is a product; of a negative multiple, an inverse."""
+        if a is ZERO:
+            return self.apply("exp-zero")
+        if a is NEGATIVE_INFINITY:
+            return self.apply("exp-negative-infinity")
+        if a.op == "Log" and self.allows("exp-log", a=a.children[0]):
+            return self.apply("exp-log", a=a.children[0])
+        if a.op == "Add":
+            head, rest = a.children
+            self.apply("exp-add", a=head, b=rest)
+            return self.mul(self.exp(head), self.exp(rest))
+        if _is_masked(a):
+            c, then, otherwise = a.children
+            self.apply("select-exp", c=c, a=then, b=otherwise)
+            return self.select(c, self.exp(then), self.exp(otherwise))
+        c, x = _scaled(a)
+        if c < 0:
+            right = self.apply("exp-negative", c=c, a=x)
+            (under,) = right.children
+            (scaled,) = under.children
+            positive = self._mul(*scaled.children)
+            return self.inverse(self.exp(positive))
+        return exp(a)
+
+    def log_of(self, a: Term) -> Term:
+        """log of a product is a sum."""
+        if a is ONE:
+            return self.apply("log-one")
+        if a.op == "Exp":
+            return self.apply("log-exp", a=a.children[0])
+        if a.op == "Inverse":
+            self.apply("log-inverse", a=a.children[0])
+            return self.mul(MINUS_ONE, self.log_of(a.children[0]))
+        if a.op == "Mul" and self.allows("log-mul", a=a.children[0], b=a.children[1]):
+            self.apply("log-mul", a=a.children[0], b=a.children[1])
+            return self.add(*map(self.log_of, a.children))
+        return term("Log", a)
+
+    def sqrt(self, a: Term) -> Term:
+        """The root of a product is the product of the roots."""
+        if a.op == "Constant":
+            try:
+                return self.apply("sqrt-constant", a=a.args[0])
+            except ValueError:
+                return term("Sqrt", a)
+        if a.op == "Inverse":
+            self.apply("sqrt-inverse", a=a.children[0])
+            return self.inverse(self.sqrt(a.children[0]))
+        if a.op == "Mul":
+            head, rest = a.children
+            if head is rest and self.allows("sqrt-of-square", a=head):
+                self.apply("sqrt-of-square", a=head)
+                return self.absolute(head)
+            if self.allows("sqrt-mul", a=head, b=rest):
+                self.apply("sqrt-mul", a=head, b=rest)
+                return self.mul(self.sqrt(head), self.sqrt(rest))
+        return term("Sqrt", a)
+
+    def absolute(self, a: Term) -> Term:
+        """|a| is a where it is known not to be negative; of a product, the product."""
+        if a.op == "Constant":
+            return self.apply("abs-constant", a=a.args[0])
+        if self.allows("abs-nonnegative", a=a):
+            return self.apply("abs-nonnegative", a=a)
+        if a.op == "Mul" and self.allows("abs-mul", a=a.children[0], b=a.children[1]):
+            self.apply("abs-mul", a=a.children[0], b=a.children[1])
+            return self.mul(*map(self.absolute, a.children))
+        return term("Abs", a)
+
+    def maximum(self, a: Term, b: Term) -> Term:
+        """The larger of two, as a sorted comb without repetition."""
+        if a.op == "Maximum":
+            head, rest = a.children
+            self.apply("maximum-assoc", a=head, b=rest, c=b)
+            return self._insert_maximum(head, self.maximum(rest, b))
+        return self._insert_maximum(a, b)
+
+    def _insert_maximum(self, f: Term, comb: Term) -> Term:
+        head = comb.children[0] if comb.op == "Maximum" else comb
+        met: Term | None = None
+        if f is NEGATIVE_INFINITY:
+            return self.apply("maximum-negative-infinity", a=comb)
+        if f is head:
+            met = self.apply("maximum-idempotent", a=f)
+        elif f.op == head.op == "Constant":
+            met = self.apply("maximum-constants", a=f.args[0], b=head.args[0])
+        elif self._opposite(f, head) or self._opposite(head, f):
+            if self._opposite(head, f):
+                self.apply("maximum-comm", a=f, b=head)
+            base = f if self._opposite(f, head) else head
+            if self.allows("maximum-abs", a=base):
+                self.apply("maximum-abs", a=base)
+                met = self.absolute(base)
+        if met is not None:
+            if comb.op != "Maximum":
+                return met
+            rest = comb.children[1]
+            self.back("maximum-assoc", a=f, b=head, c=rest)
+            return self.maximum(met, rest)
+        if _summand_key(f) <= _summand_key(head):
+            return term("Maximum", f, comb)
+        if comb.op != "Maximum":
+            return self.apply("maximum-comm", a=f, b=comb)
+        rest = comb.children[1]
+        self.back("maximum-assoc", a=f, b=head, c=rest)
+        self.apply("maximum-comm", a=f, b=head)
+        self.apply("maximum-assoc", a=head, b=f, c=rest)
+        return self._insert_maximum(head, self._insert_maximum(f, rest))
+
+    @staticmethod
+    def _opposite(a: Term, b: Term) -> bool:
+        return b.op == "Mul" and b.children[0] is MINUS_ONE and b.children[1] is a
+
+    def minimum(self, a: Term, b: Term) -> Term:
+        """min(a, b) = −max(−a, −b)."""
+        if not self.allows("minimum-maximum", a=a, b=b):
+            return term("Minimum", a, b)
+        self.apply("minimum-maximum", a=a, b=b)
+        lower = self.maximum(self.mul(MINUS_ONE, a), self.mul(MINUS_ONE, b))
+        return self.mul(MINUS_ONE, lower)
+
+    # Truth values -----------------------------------------------------------------------------
+
+    def predicate(self, text: str) -> Term:
+        """A comparison of sizes and indices, decided where the context decides it."""
+        for name in ("predicate-true", "predicate-false"):
+            if self.allows(name, p=text):
+                return self.apply(name, p=text)
+        return term("Predicate", text)
+
+    def negation(self, a: Term) -> Term:
+        """not a = 1 − a."""
+        if a.op == "Predicate":
+            return self.predicate(str(self.apply("predicate-not", p=a.args[0]).args[0]))
+        if self.allows("not-boolean", a=a):
+            self.apply("not-boolean", a=a)
+            return self.add(ONE, self.mul(MINUS_ONE, a))
+        return term("Not", a)
+
+    def both(self, a: Term, b: Term) -> Term:
+        """a and b = a·b."""
+        if self.allows("and-boolean", a=a, b=b):
+            self.apply("and-boolean", a=a, b=b)
+            return self.mul(a, b)
+        return term("And", a, b)
+
+    def either(self, a: Term, b: Term) -> Term:
+        """a or b = a + b − a·b."""
+        if self.allows("or-boolean", a=a, b=b):
+            self.apply("or-boolean", a=a, b=b)
+            return self.add(a, self.add(b, self.mul(MINUS_ONE, self.mul(a, b))))
+        return term("Or", a, b)
+
+    def equal(self, a: Term, b: Term) -> Term:
+        """Equality of values, where it is decided."""
+        if a.op == "Select" and b.op in {"Constant", "NegativeInfinity"}:
+            c, then, otherwise = a.children
+            self.apply("select-equal", c=c, a=then, b=otherwise, d=b)
+            return self.select(c, self.equal(then, b), self.equal(otherwise, b))
+        if b is NEGATIVE_INFINITY:
+            if a is b:
+                return self.apply("equal-infinities")
+            if self.allows("equal-negative-infinity", a=a):
+                return self.apply("equal-negative-infinity", a=a)
+        if b is ZERO and self.judge.facts.holds("boolean", a):
+            self.apply("equal-zero", a=a)
+            return self.negation(a)
+        if b is ONE and self.allows("equal-one", a=a):
+            return self.apply("equal-one", a=a)
+        if a.digest > b.digest and b.op not in {"Constant", "NegativeInfinity"}:
+            return self.apply("equal-comm", a=a, b=b)
+        return term("Equal", a, b)
+
+    def select(self, c: Term, a: Term, b: Term) -> Term:
+        """A choice between numbers is arithmetic; against −∞ it keeps −∞ last."""
+        if c.op == "Constant":
+            if c.args[0] == 0:
+                return self.apply("select-false", a=a, b=b)
+            return self.apply("select-true", c=c.args[0], a=a, b=b)
+        if a is b and self.allows("select-same", c=c, a=a):
+            return self.apply("select-same", c=c, a=a)
+        if c.op == "Not":
+            self.apply("select-not", c=c.children[0], a=a, b=b)
+            return self.select(c.children[0], b, a)
+        if self.allows("select-boolean", c=c, a=a, b=b):
+            self.apply("select-boolean", c=c, a=a, b=b)
+            return self.add(self.mul(c, a), self.mul(self._complement(c), b))
+        if a is NEGATIVE_INFINITY and self.judge.facts.holds("boolean", c):
+            self.back("select-not", c=c, a=b, b=a)
+            return self.select(self.negation(c), b, a)
+        return select(c, a, b)
+
+    def _complement(self, c: Term) -> Term:
+        complement = self.add(ONE, self.mul(MINUS_ONE, c))
+        return complement
+
+    # Reductions -------------------------------------------------------------------------------
+
+    def reduce(self, monoid: Term, axis: str, body: Term) -> Term:
+        """A reduction with what does not depend on its axis taken outside."""
+        simple = _CONSTANT_REDUCTIONS.get(monoid.op)
+        if simple is not None and self.allows(simple, x=axis, c=body):
+            right = self.apply(simple, x=axis, c=body)
+            if simple != "sum-constant":
+                return right
+            return self.mul(self.index(str(right.children[0].args[0])), body)
+        if monoid is SUM:
+            return self._sum(axis, body)
+        if monoid is MAX:
+            return self._max(axis, body)
+        return self._sort_axes(monoid, axis, body)
+
+    def _sum(self, axis: str, body: Term) -> Term:
+        if body.op == "Add":
+            a, b = body.children
+            self.apply("sum-add", x=axis, a=a, b=b)
+            return self.add(self.reduce(SUM, axis, a), self.reduce(SUM, axis, b))
+        if body.op == "Mul":
+            outside, inside = self._divide_factors(axis, list(_factors(body)))
+            if outside and inside:
+                out, rest = self._comb(outside), self._comb(inside)
+                if self.allows("sum-mul", x=axis, c=out, a=rest):
+                    self._mul(out, rest)
+                    self.apply("sum-mul", x=axis, c=out, a=rest)
+                    return self.mul(out, self.reduce(SUM, axis, rest))
+        return self._sort_axes(SUM, axis, body)
+
+    def _max(self, axis: str, body: Term) -> Term:
+        if body.op == "Maximum":
+            a, b = body.children
+            self.apply("max-maximum", x=axis, a=a, b=b)
+            return self.maximum(self.reduce(MAX, axis, a), self.reduce(MAX, axis, b))
+        if body.op == "Add":
+            outside, inside = self._divide_factors(axis, list(_summands(body)))
+            if outside and inside:
+                out, rest = _sum_comb(outside), _sum_comb(inside)
+                if self.allows("max-add", x=axis, c=out, a=rest):
+                    self._add(out, rest)
+                    self.apply("max-add", x=axis, c=out, a=rest)
+                    return self.add(out, self.reduce(MAX, axis, rest))
+        if body.op == "Mul":
+            outside, inside = self._divide_factors(axis, list(_factors(body)))
+            outside, kept = (
+                [f for f in outside if self.judge.facts.holds("positive-or-undefined", f)],
+                [f for f in outside if not self.judge.facts.holds("positive-or-undefined", f)],
+            )
+            inside = sorted(kept + inside, key=_factor_key)
+            if outside and inside:
+                out, rest = self._comb(outside), self._comb(inside)
+                if self.allows("max-mul", x=axis, c=out, a=rest):
+                    self._mul(out, rest)
+                    self.apply("max-mul", x=axis, c=out, a=rest)
+                    return self.mul(out, self.reduce(MAX, axis, rest))
+        return self._sort_axes(MAX, axis, body)
+
+    def _divide_factors(self, axis: str, parts: list[Term]) -> tuple[list[Term], list[Term]]:
+        """Those that do not depend on ``axis``, and those that do."""
+        leaves = set(self.judge.context.leaves(axis))
+
+        def depends(part: Term) -> bool:
+            own = {leaf for a in part.axes for leaf in self.judge.context.leaves(a)}
+            return not leaves.isdisjoint(own)
+
+        return [p for p in parts if not depends(p)], [p for p in parts if depends(p)]
+
+    def _sort_axes(self, monoid: Term, axis: str, body: Term) -> Term:
+        """Nested reductions in one monoid stand in the order of their axes."""
+        if body.op == "Reduce" and body.children[0] is monoid:
+            inner = str(body.args[1])
+            if inner < axis and self.allows("reduce-swap", m=monoid, x=axis, y=inner, a=body.children[1]):
+                self.apply("reduce-swap", m=monoid, x=axis, y=inner, a=body.children[1])
+                return self.reduce(monoid, inner, self.reduce(monoid, axis, body.children[1]))
+        return reduce(monoid, axis, body)
+
+    # Tuples -----------------------------------------------------------------------------------
+
+    def component(self, op: str, of: Term) -> Term:
+        """A component of a pair."""
+        if of.op == "Tuple":
+            a, b = of.children
+            return self.apply(op.lower(), a=a, b=b)
+        return term(op, of)
+
+
+def inverse_of(a: Term) -> Term:
+    """The term 1/a, not normalised."""
+    return inverse(a)
+
+
+def _factors(a: Term) -> Iterable[Term]:
+    while a.op == "Mul":
+        yield a.children[0]
+        a = a.children[1]
+    yield a
+
+
+def _summands(a: Term) -> Iterable[Term]:
+    while a.op == "Add":
+        yield a.children[0]
+        a = a.children[1]
+    yield a
+
+
+def _sum_comb(summands: list[Term]) -> Term:
+    result = summands[-1]
+    for summand in reversed(summands[:-1]):
+        result = add(summand, result)
+    return result
+
+
+def _factor_key(f: Term) -> tuple[int, str, int]:
+    """Numbers first; a factor stands beside its inverse."""
+    if f.op == "Constant":
+        return 0, "", 0
+    if f.op == "Inverse":
+        return 1, f.children[0].digest, 1
+    return 1, f.digest, 0
+
+
+def _scaled(a: Term) -> tuple[Fraction, Term]:
+    """A summand as a number times the rest."""
+    if a.op == "Mul" and a.children[0].op == "Constant":
+        number = a.children[0].args[0]
+        assert isinstance(number, Fraction)
+        return number, a.children[1]
+    return Fraction(1), a
+
+
+def _summand_key(a: Term) -> tuple[int, str]:
+    if a.op == "Constant":
+        return 0, ""
+    return 1, _scaled(a)[1].digest
+
+
+def _is_masked(a: Term) -> bool:
+    return a.op == "Select" and a.children[2] is NEGATIVE_INFINITY
+
+
+_CONSTANT_REDUCTIONS = {
+    "Sum": "sum-constant",
+    "Max": "max-constant",
+    "Min": "min-constant",
+    "All": "all-constant",
+    "Any": "any-constant",
+}
+
+_BUILDERS: dict[str, Callable[..., Term]] = {
+    "Index": Normaliser.index,
+    "Predicate": Normaliser.predicate,
+    "Add": Normaliser.add,
+    "Mul": Normaliser.mul,
+    "Inverse": Normaliser.inverse,
+    "Exp": Normaliser.exp,
+    "Log": Normaliser.log_of,
+    "Sqrt": Normaliser.sqrt,
+    "Abs": Normaliser.absolute,
+    "Maximum": Normaliser.maximum,
+    "Minimum": Normaliser.minimum,
+    "Not": Normaliser.negation,
+    "And": Normaliser.both,
+    "Or": Normaliser.either,
+    "Equal": Normaliser.equal,
+    "Select": Normaliser.select,
+    "Reduce": Normaliser.reduce,
+    "First": lambda self, a: self.component("First", a),
+    "Second": lambda self, a: self.component("Second", a),
+}
+_ = (NAMED, index)

@@ -1,0 +1,439 @@
+"""The laws, read from ``rules/*.egg``.
+
+A law is written once, as a named ``rewrite`` or ``birewrite`` in egglog's own language; a
+``birewrite`` is one law with two directions.  This module reads the texts without egglog, so that
+the certificate checker depends on nothing; a test holds this reading to egglog's own.
+
+A side of a law is a pattern: a variable, a literal, an operator of ``wires.SIGNATURE`` with
+patterns, or a *computed* operation on numbers, sizes or terms (``COMPUTED``).  A condition is a
+fact about a variable (``facts.NAMED``) or one of ``CONDITIONS``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Union
+
+from ncd_formal.conditions import Context
+from ncd_formal.errors import InputError
+from ncd_formal.facts import NAMED, Facts
+from ncd_formal.sizes import Polynomial, divide, size
+from ncd_formal.wires import SIGNATURE, Argument, Term, is_axis, rename, term
+
+
+class Symbol(str):
+    """A bare name in a rule text, as against a string literal."""
+
+    __slots__ = ()
+
+
+Expression = Union[Symbol, str, Fraction, tuple["Expression", ...]]
+Substitution = Mapping[str, Argument]
+
+_TOKENS = re.compile(r';[^\n]*|"([^"]*)"|([()])|([^\s()";]+)')
+_NUMBER = re.compile(r"-?\d+(/\d+)?$")
+
+
+def read_expressions(text: str) -> Iterator[Expression]:
+    """The S-expressions of a text; ``;`` starts a comment.
+
+    Errors: InputError where parentheses do not match.
+    """
+    stack: list[list[Expression]] = [[]]
+    for match in _TOKENS.finditer(text):
+        string, parenthesis, word = match.groups()
+        if parenthesis == "(":
+            stack.append([])
+        elif parenthesis == ")":
+            if len(stack) == 1:
+                raise InputError("a parenthesis is closed that was not opened")
+            done = tuple(stack.pop())
+            stack[-1].append(done)
+        elif string is not None:
+            stack[-1].append(string)
+        elif word is not None:
+            stack[-1].append(Fraction(word) if _NUMBER.match(word) else Symbol(word))
+    if len(stack) != 1:
+        raise InputError("a parenthesis is not closed")
+    yield from stack[0]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A law: ``left = right`` wherever the conditions hold."""
+
+    name: str
+    left: Expression
+    right: Expression
+    conditions: tuple[tuple[Expression, ...], ...]
+    ruleset: str
+    both_ways: bool
+    comment: str
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Variables in the order in which they occur."""
+        found = dict.fromkeys(_variables(self.left))
+        for condition in self.conditions:
+            found.update(dict.fromkeys(_variables(condition)))
+        found.update(dict.fromkeys(_variables(self.right)))
+        return tuple(found)
+
+    @cached_property
+    def sorts(self) -> Mapping[str, str]:
+        """Variable → Term, Monoid, String or BigRat.
+
+        Errors: InputError where a variable is used at two sorts, or its sort is not known.
+        """
+        found: dict[str, str] = {}
+
+        def visit(expression: Expression, sort: str) -> None:
+            if isinstance(expression, Symbol):
+                if found.setdefault(str(expression), sort) != sort:
+                    raise InputError(f"law {self.name}: {expression} is used at two sorts")
+            elif isinstance(expression, tuple):
+                operator = str(expression[0])
+                sorts = SIGNATURE[operator][0] if operator in SIGNATURE else _SORTS[operator]
+                if len(sorts) != len(expression) - 1:
+                    raise InputError(f"law {self.name}: {operator} takes {len(sorts)} arguments")
+                for part, own in zip(expression[1:], sorts, strict=True):
+                    visit(part, own)
+
+        visit(self.left, "Term")
+        visit(self.right, "Term")
+        for condition in self.conditions:
+            visit(condition, "")
+        missing = set(self.variables) - found.keys()
+        if missing:
+            raise InputError(f"law {self.name}: no sort is known for {', '.join(missing)}")
+        return found
+
+    def __str__(self) -> str:
+        arrow = "=" if self.both_ways else "→"
+        when = "".join(f" [{show(c)}]" for c in self.conditions)
+        return f"{self.name}: {show(self.left)} {arrow} {show(self.right)}{when}"
+
+
+def show(expression: Expression) -> str:
+    """An expression as it is written in a rule text."""
+    if isinstance(expression, tuple):
+        return f"({' '.join(map(show, expression))})"
+    if isinstance(expression, (Symbol, Fraction)):
+        return str(expression)
+    return f'"{expression}"'
+
+
+def _variables(expression: Expression) -> Iterator[str]:
+    if isinstance(expression, Symbol):
+        yield str(expression)
+    elif isinstance(expression, tuple):
+        for part in expression[1:]:
+            yield from _variables(part)
+
+
+def read_rules(text: str) -> tuple[Rule, ...]:
+    """The laws of one rule text.
+
+    Errors: InputError for a command that is no law, a law without a name, or an unknown operator.
+    """
+    comments = _comments(text)
+    rules: list[Rule] = []
+    for command in read_expressions(text):
+        if not isinstance(command, tuple) or command[0] not in ("rewrite", "birewrite", "ruleset"):
+            raise InputError(f"a rule text holds rewrites only, not {show(command)[:60]}")
+        if command[0] == "ruleset":
+            continue
+        head, left, right, *options = command
+        settings = dict(zip(map(str, options[::2]), options[1::2], strict=True))
+        name, when = settings.get(":name"), settings.get(":when", ())
+        if not isinstance(name, str) or not isinstance(when, tuple):
+            raise InputError(f"a law needs a :name: {show(command)[:60]}")
+        rule = Rule(
+            name,
+            left,
+            right,
+            tuple(c for c in when if isinstance(c, tuple)),
+            str(settings.get(":ruleset", "")),
+            head == "birewrite",
+            comments.get(name, ""),
+        )
+        for side in (left, right):
+            _check_operators(rule, side)
+        for condition in rule.conditions:
+            if condition[0] not in CONDITIONS and condition[0] not in NAMED:
+                raise InputError(f"law {name}: unknown condition {show(condition)}")
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _comments(text: str) -> dict[str, str]:
+    """Name → the comment lines just above the law."""
+    found: dict[str, str] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(";"):
+            lines.append(line.lstrip("; "))
+        elif not line.strip():
+            lines = []
+        elif match := re.search(r':name "([^"]+)"', line):
+            found[match.group(1)] = " ".join(lines)
+            lines = []
+    return found
+
+
+def _check_operators(rule: Rule, side: Expression) -> None:
+    if isinstance(side, tuple):
+        operator, *arguments = side
+        if operator not in SIGNATURE and operator not in COMPUTED:
+            raise InputError(f"law {rule.name}: unknown operator {show(side)[:60]}")
+        for argument in arguments:
+            _check_operators(rule, argument)
+
+
+@cache
+def rules_folder() -> Path:
+    """Where the rule texts are: beside the package's sources, or inside the installed package."""
+    packaged = Path(str(files("ncd_formal"))) / "rules"
+    return packaged if packaged.is_dir() else Path(str(files("ncd_formal"))).parent / "rules"
+
+
+@cache
+def table() -> Mapping[str, Rule]:
+    """Every law of wires, by name.
+
+    Errors: InputError where two laws share a name.
+    """
+    found: dict[str, Rule] = {}
+    for path in sorted(rules_folder().glob("*.egg")):
+        if path.name == "monoidal.egg":  # laws of morphisms, which hold by evaluation
+            continue
+        for rule in read_rules(path.read_text(encoding="utf-8")):
+            if rule.name in found:
+                raise InputError(f"two laws are named {rule.name}")
+            found[rule.name] = rule
+    return found
+
+
+# Instances ----------------------------------------------------------------------------------
+
+
+class Judge:
+    """Instantiates laws and decides their conditions, in one context."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.facts = Facts(context)
+
+    def instantiate(self, pattern: Expression, values: Substitution) -> Argument:
+        """A side of a law at the values of its variables.
+
+        Errors: KeyError for a variable without a value, ValueError or TypeError where a computed
+        operation does not apply.
+        """
+        if isinstance(pattern, Symbol):
+            return values[pattern]
+        if not isinstance(pattern, tuple):
+            return pattern
+        operator, *rest = pattern
+        arguments = [self.instantiate(part, values) for part in rest]
+        if operator in SIGNATURE:
+            return term(str(operator), *arguments)
+        return COMPUTED[str(operator)](self.context, *arguments)
+
+    def holds(self, rule: Rule, values: Substitution) -> bool:
+        """Whether every condition of the law is shown at these values."""
+        return all(self._condition(rule, condition, values) for condition in rule.conditions)
+
+    def _condition(
+        self, rule: Rule, condition: tuple[Expression, ...], values: Substitution
+    ) -> bool:
+        name = str(condition[0])
+        arguments = [self.instantiate(part, values) for part in condition[1:]]
+        if name in NAMED:
+            (subject,) = arguments
+            return isinstance(subject, Term) and self.facts.holds(name, subject)
+        return CONDITIONS[name](self, *arguments)
+
+    def sides(self, rule: Rule, values: Substitution) -> tuple[Term, Term]:
+        """Both sides of an instance."""
+        left = self.instantiate(rule.left, values)
+        right = self.instantiate(rule.right, values)
+        if not (isinstance(left, Term) and isinstance(right, Term)):
+            raise TypeError(f"law {rule.name} is about terms")
+        return left, right
+
+
+# Conditions ---------------------------------------------------------------------------------
+
+
+def _leaves(judge: Judge, names: Sequence[str] | frozenset[str]) -> set[str]:
+    return {leaf for name in names for leaf in judge.context.leaves(name)}
+
+
+def _independent(judge: Judge, axis: Argument, subject: Argument) -> bool:
+    assert isinstance(axis, str) and isinstance(subject, Term)
+    return _leaves(judge, [axis]).isdisjoint(_leaves(judge, subject.axes))
+
+
+def _disjoint(judge: Judge, a: Argument, b: Argument) -> bool:
+    return _leaves(judge, [str(a)]).isdisjoint(_leaves(judge, [str(b)]))
+
+
+def _nonempty(judge: Judge, axis: Argument) -> bool:
+    return judge.context.nonempty(str(axis))
+
+
+def _split(judge: Judge, axis: Argument, outer: Argument, inner: Argument) -> bool:
+    split = judge.context.splits.get(str(axis))
+    if split is None or split.masked or (split.outer, split.inner) != (outer, inner):
+        return False
+    axes = judge.context.axes
+    return axes[str(axis)] is axes[split.outer] * axes[split.inner]
+
+
+def _split_masked(judge: Judge, axis: Argument, outer: Argument, inner: Argument) -> bool:
+    split = judge.context.splits.get(str(axis))
+    if split is None or not split.masked or (split.outer, split.inner) != (outer, inner):
+        return False
+    axes = judge.context.axes
+    reach = axes[split.outer] * axes[split.inner]
+    return judge.context.nonnegative(reach - axes[str(axis)])
+
+
+def _same_axis(judge: Judge, a: Argument, b: Argument) -> bool:
+    """Two unsplit axes of the same size: one may be renamed to the other."""
+    axes, splits = judge.context.axes, judge.context.splits
+    return axes.get(str(a)) is axes.get(str(b)) is not None and not {a, b} & splits.keys()
+
+
+def _associates(judge: Judge, *factors: Argument) -> bool:
+    """Products of these regroup: no −∞ among them, or at most one that is not positive."""
+    facts = [judge.facts(f) for f in factors if isinstance(f, Term)]
+    if all(not f & ~NAMED["no-infinity"] for f in facts):
+        return True
+    return sum(bool(f & ~NAMED["positive-or-undefined"]) for f in facts) <= 1
+
+
+def _distributes(judge: Judge, factor: Argument, *summands: Argument) -> bool:
+    """A factor moves in and out of a sum: it is positive, or there is no −∞."""
+    assert isinstance(factor, Term)
+    if judge.facts.holds("positive-or-undefined", factor):
+        return True
+    return all(
+        isinstance(t, Term) and judge.facts.holds("no-infinity", t) for t in (factor, *summands)
+    )
+
+
+def _range(judge: Judge, p: Argument) -> bool:
+    return judge.context.nonnegative(size(str(p)))
+
+
+CONDITIONS: Mapping[str, Callable[..., bool]] = {
+    "independent": _independent,
+    "disjoint": _disjoint,
+    "nonempty": _nonempty,
+    "split": _split,
+    "split-masked": _split_masked,
+    "same-axis": _same_axis,
+    "associates": _associates,
+    "distributes": _distributes,
+    "scales": _distributes,
+    "in-range": _range,
+    ">": lambda judge, a, b: a > b,
+    "!=": lambda judge, a, b: a is not b and a != b,
+}
+
+
+# Computed operations ------------------------------------------------------------------------
+
+
+def _polynomials(
+    operation: Callable[[Polynomial, Polynomial], Polynomial],
+) -> Callable[..., Argument]:
+    return lambda context, p, q: str(operation(size(str(p)), size(str(q))))
+
+
+def _exact(context: Context, p: Argument, q: Argument) -> Argument:
+    share = divide(size(str(p)), size(str(q)))
+    if share is None:
+        raise ValueError(f"{q} does not divide {p}")
+    return str(share)
+
+
+def _renamed(context: Context, subject: Argument, old: Argument, new: Argument) -> Argument:
+    assert isinstance(subject, Term)
+    return rename(subject, {str(old): str(new)})
+
+
+def _whole(context: Context, p: Argument) -> Argument:
+    value = size(str(p)).constant
+    if value is None:
+        raise ValueError(f"{p} is not a number")
+    return Fraction(value)
+
+
+def _inside(context: Context, axis: Argument) -> Argument:
+    """The polynomial that is non-negative where a masked axis has not run past its end."""
+    if not is_axis(str(axis)):
+        raise ValueError(f"{axis} is not an axis")
+    return str(context.axes[str(axis)] - 1 - size(str(axis)))
+
+
+def _root(context: Context, a: Argument) -> Argument:
+    from math import isqrt
+
+    assert isinstance(a, Fraction)
+    if a < 0:
+        raise ValueError("the root of a negative number")
+    root = Fraction(isqrt(a.numerator), isqrt(a.denominator))
+    if root * root != a:
+        raise ValueError(f"{a} has no rational root")
+    return root
+
+
+COMPUTED: Mapping[str, Callable[..., Argument]] = {
+    # egglog's own operations on rationals
+    "+": lambda context, a, b: a + b,
+    "*": lambda context, a, b: a * b,
+    "/": lambda context, a, b: a / b,
+    "max": lambda context, a, b: max(a, b),
+    "bigint": lambda context, a: a,
+    "bigrat": lambda context, a, b: a / b,
+    # on sizes, axes and terms: laws that use these are applied by normalisation alone
+    "root": _root,
+    "plus": _polynomials(lambda p, q: p + q),
+    "times": _polynomials(lambda p, q: p * q),
+    "minus-one-minus": lambda context, p: str(-1 - size(str(p))),
+    "share": _exact,
+    "number": _whole,
+    "extent": lambda context, axis: str(context.axes[str(axis)]),
+    "inside": _inside,
+    "rename": _renamed,
+}
+
+_SORTS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(NAMED, ("Term",)),
+    "independent": ("String", "Term"),
+    "disjoint": ("String", "String"),
+    "nonempty": ("String",),
+    "split": ("String", "String", "String"),
+    "split-masked": ("String", "String", "String"),
+    "same-axis": ("String", "String"),
+    "associates": ("Term", "Term", "Term"),
+    "distributes": ("Term",) * 3,
+    "scales": ("Term",) * 2,
+    "in-range": ("String",),
+    **dict.fromkeys((">", "!=", "+", "*", "/", "max", "bigint", "bigrat"), ("BigRat", "BigRat")),
+    "bigint": ("BigRat",),
+    "root": ("BigRat",),
+    **dict.fromkeys(("plus", "times", "share"), ("String", "String")),
+    **dict.fromkeys(("minus-one-minus", "number", "extent", "inside"), ("String",)),
+    "rename": ("Term", "String", "String"),
+}
+"""The sorts that conditions and computed operations take."""

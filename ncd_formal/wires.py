@@ -1,0 +1,380 @@
+"""Wires: the normal form of a program.
+
+A term denotes a function from an *environment*, an index for every axis, to a value.  Broadcasting
+is implicit, a reduction is an operator and not a binder, and views are gone: inputs are read at
+affine indices.  Hence there is no substitution and no capture, and a law holds at every rank.
+
+Terms are interned: equal terms are the same object.  A term is ``(operator arguments…)``, its
+arguments terms, numbers (:class:`fractions.Fraction`) or canonical text; ``SIGNATURE`` is the table
+of operators, which the rule texts, the e-graph and certificates all share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from functools import cache
+from typing import ClassVar, Union
+
+from ncd_formal.sizes import Polynomial, size
+
+Argument = Union["Term", str, Fraction]
+
+SIGNATURE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    # leaves
+    "Input": (("String", "String"), "Term"),  # name; indices, each a polynomial, by "; "
+    "Constant": (("BigRat",), "Term"),
+    "NegativeInfinity": ((), "Term"),
+    "Undefined": ((), "Term"),
+    "Index": (("String",), "Term"),  # a polynomial in sizes and axes, as a number
+    "Predicate": (("String",), "Term"),  # 1 where the polynomial is non-negative, else 0
+    # arithmetic
+    "Add": (("Term", "Term"), "Term"),
+    "Mul": (("Term", "Term"), "Term"),
+    "Inverse": (("Term",), "Term"),
+    "Maximum": (("Term", "Term"), "Term"),
+    "Minimum": (("Term", "Term"), "Term"),
+    "Exp": (("Term",), "Term"),
+    "Log": (("Term",), "Term"),
+    "Sqrt": (("Term",), "Term"),
+    "Abs": (("Term",), "Term"),
+    "Rescale": (("Term", "Term"), "Term"),  # exp(s - m), and 0 where s is −∞
+    "Function": (("String", "Term"), "Term"),  # tanh, erf, sin …: known by name and value
+    # truth values, 0 and 1
+    "Less": (("Term", "Term"), "Term"),
+    "Equal": (("Term", "Term"), "Term"),
+    "Not": (("Term",), "Term"),
+    "And": (("Term", "Term"), "Term"),
+    "Or": (("Term", "Term"), "Term"),
+    "Select": (("Term", "Term", "Term"), "Term"),
+    # axes
+    "Reduce": (("Monoid", "String", "Term"), "Term"),
+    # several values
+    "Tuple": (("Term", "Term"), "Term"),
+    "First": (("Term",), "Term"),
+    "Second": (("Term",), "Term"),
+    # an operator known only by its name and weave: name; bound axes; indices of its output
+    "Opaque": (("String", "String", "String", "Term"), "Term"),
+    # monoids
+    "Sum": ((), "Monoid"),
+    "Product": ((), "Monoid"),
+    "Max": ((), "Monoid"),
+    "Min": ((), "Monoid"),
+    "All": ((), "Monoid"),
+    "Any": ((), "Monoid"),
+    "Both": (("Monoid", "Monoid"), "Monoid"),  # two monoids side by side
+    "RescaledSum": ((), "Monoid"),  # max acting on sums through exp(m − m')
+}
+"""Operator → (sorts of its arguments, sort of the result)."""
+
+FUNCTIONS = frozenset({"erf", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "floor", "ceil"})
+"""The names that ``Function`` knows a value for; each takes reals to reals."""
+
+
+class Term:
+    """An interned term; construct with :func:`term` or the named constructors below."""
+
+    __slots__ = ("args", "axes", "digest", "op")
+    _interned: ClassVar[dict[tuple[str, tuple[Argument, ...]], Term]] = {}
+
+    op: str
+    args: tuple[Argument, ...]
+    axes: frozenset[str]
+    """The axes that the value may depend on."""
+    digest: str
+    """A hash of the whole term, the same in every process; also the order of normal forms."""
+
+    def __repr__(self) -> str:
+        return f"parse({_text(self)!r})"
+
+    def __str__(self) -> str:
+        return pretty(self)
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return parse, (_text(self),)
+
+    @property
+    def children(self) -> tuple[Term, ...]:
+        """The arguments that are terms."""
+        return tuple(a for a in self.args if isinstance(a, Term))
+
+
+def term(op: str, *args: Argument) -> Term:
+    """The term ``op(args…)``.
+
+    Errors: TypeError where the arguments do not fit ``SIGNATURE``.
+    """
+    key = (op, args)
+    found = Term._interned.get(key)
+    if found is not None:
+        return found
+    sorts, _ = SIGNATURE[op]
+    if len(sorts) != len(args) or not all(map(_fits, args, sorts)):
+        raise TypeError(f"{op} takes {sorts}, not {args}")
+    made = object.__new__(Term)
+    made.op, made.args = op, args
+    made.axes = _free_axes(op, args)
+    made.digest = hashlib.blake2b(
+        "\0".join((op, *(a.digest if isinstance(a, Term) else f"={a}" for a in args))).encode(),
+        digest_size=12,
+    ).hexdigest()
+    Term._interned[key] = made
+    return made
+
+
+def _fits(argument: Argument, sort: str) -> bool:
+    if sort == "String":
+        return isinstance(argument, str)
+    if sort == "BigRat":
+        return isinstance(argument, Fraction)
+    return isinstance(argument, Term) and SIGNATURE[argument.op][1] == sort
+
+
+def indices_of(text: str) -> tuple[Polynomial, ...]:
+    """The polynomials of an ``Input``'s or ``Opaque``'s index text."""
+    return tuple(size(part) for part in text.split("; ")) if text else ()
+
+
+def indices_text(indices: Iterable[Polynomial]) -> str:
+    """The canonical text of indices."""
+    return "; ".join(map(str, indices))
+
+
+def is_axis(name: str) -> bool:
+    """Whether a variable of a polynomial is an axis: axes carry a dot, sizes do not."""
+    return "." in name
+
+
+@cache
+def _axes_in(text: str) -> frozenset[str]:
+    return frozenset(v for p in indices_of(text) for v in p.variables if is_axis(v))
+
+
+def _free_axes(op: str, args: tuple[Argument, ...]) -> frozenset[str]:
+    axes = frozenset[str]().union(*(a.axes for a in args if isinstance(a, Term)))
+    if op == "Input":
+        axes |= _axes_in(str(args[1]))
+    elif op in {"Index", "Predicate"}:
+        axes |= _axes_in(str(args[0]))
+    elif op == "Reduce":
+        axes -= {str(args[1])}
+    elif op == "Opaque":
+        axes = (axes - set(str(args[1]).split())) | _axes_in(str(args[2]))
+    return axes
+
+
+# Constructors -------------------------------------------------------------------------------
+
+
+def input_at(name: str, indices: Iterable[Polynomial]) -> Term:
+    """The input ``name`` read at ``indices``."""
+    return term("Input", name, indices_text(indices))
+
+
+def constant(value: Fraction | int) -> Term:
+    """A rational number."""
+    return term("Constant", Fraction(value))
+
+
+def index(p: Polynomial) -> Term:
+    """A polynomial in sizes and axes as a number; a whole number is a ``Constant``."""
+    return term("Index", str(p)) if p.constant is None else constant(p.constant)
+
+
+def predicate(p: Polynomial) -> Term:
+    """1 where ``p ≥ 0`` and 0 elsewhere."""
+    if p.constant is not None:
+        return constant(int(p.constant >= 0))
+    return term("Predicate", str(p))
+
+
+def add(a: Term, b: Term) -> Term:
+    """a + b."""
+    return term("Add", a, b)
+
+
+def mul(a: Term, b: Term) -> Term:
+    """a · b."""
+    return term("Mul", a, b)
+
+
+def negative(a: Term) -> Term:
+    """−a, defined as (−1) · a."""
+    return mul(constant(-1), a)
+
+
+def subtract(a: Term, b: Term) -> Term:
+    """a − b, defined as a + (−1) · b."""
+    return add(a, negative(b))
+
+
+def inverse(a: Term) -> Term:
+    """1 / a; undefined at 0 and at −∞."""
+    return term("Inverse", a)
+
+
+def divide(a: Term, b: Term) -> Term:
+    """a / b, defined as a · (1 / b)."""
+    return mul(a, inverse(b))
+
+
+def exp(a: Term) -> Term:
+    """exp a; 0 at −∞."""
+    return term("Exp", a)
+
+
+def select(condition: Term, then: Term, otherwise: Term) -> Term:
+    """``then`` where the condition is not 0, else ``otherwise``; looks only at what it takes."""
+    return term("Select", condition, then, otherwise)
+
+
+def reduce(monoid: Term, axis: str, body: Term) -> Term:
+    """The fold of ``body`` over all indices of ``axis``, in order, from the monoid's unit."""
+    return term("Reduce", monoid, axis, body)
+
+
+def pair(a: Term, b: Term) -> Term:
+    """Two values."""
+    return term("Tuple", a, b)
+
+
+NEGATIVE_INFINITY = term("NegativeInfinity")
+UNDEFINED = term("Undefined")
+ZERO, ONE, MINUS_ONE = constant(0), constant(1), constant(-1)
+SUM, PRODUCT, MAX, MIN = term("Sum"), term("Product"), term("Max"), term("Min")
+ALL, ANY, RESCALED_SUM = term("All"), term("Any"), term("RescaledSum")
+
+
+# Traversal and text -------------------------------------------------------------------------
+
+
+def subterms(*roots: Term) -> Iterator[Term]:
+    """Every distinct subterm, children before parents, without recursion."""
+    seen: set[Term] = set()
+    stack = [(root, False) for root in reversed(roots)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((child, False) for child in reversed(node.children) if child not in seen)
+
+
+def rename(root: Term, names: Mapping[str, str]) -> Term:
+    """``root`` with free axes renamed.
+
+    Errors: ValueError where a new name would be caught by a reduction inside.
+    """
+    made: dict[Term, Term] = {}
+    targets = set(names.values())
+    values = {old: size(new) for old, new in names.items()}
+    for node in subterms(root):
+        if node.axes.isdisjoint(names):
+            made[node] = node
+            continue
+        args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
+        if node.op in {"Input", "Index", "Predicate"}:
+            text = args[-1]
+            assert isinstance(text, str)
+            args[-1] = indices_text(p.substitute(values) for p in indices_of(text))
+        elif node.op == "Reduce" and (node.args[1] in targets or node.args[1] in names):
+            raise ValueError(f"renaming to {node.args[1]} is caught by a reduction")
+        elif node.op == "Opaque":
+            if targets & set(str(node.args[1]).split()) or set(names) & set(
+                str(node.args[1]).split()
+            ):
+                raise ValueError("renaming is caught by an opaque operator")
+            args[2] = indices_text(p.substitute(values) for p in indices_of(str(node.args[2])))
+        made[node] = term(node.op, *args)
+    return made[root]
+
+
+def _text(root: Term) -> str:
+    parts: dict[Term, str] = {}
+    for node in subterms(root):
+        shown = [
+            parts[a] if isinstance(a, Term) else f'"{a}"' if isinstance(a, str) else str(a)
+            for a in node.args
+        ]
+        parts[node] = f"({' '.join([node.op, *shown])})"
+    return parts[root]
+
+
+def parse(text: str) -> Term:
+    """The term of its S-expression, the inverse of ``repr``."""
+    from ncd_formal.rules import read_expressions
+
+    (expression,) = read_expressions(text)
+    return _from_expression(expression)
+
+
+def _from_expression(expression: object) -> Term:
+    if not isinstance(expression, tuple):
+        raise TypeError(f"{expression!r} is not a term")
+    op, *args = expression
+    return term(op, *(_from_expression(a) if isinstance(a, tuple) else a for a in args))
+
+
+_SYMBOLS = {"Sum": "Σ", "Product": "Π", "Max": "max", "Min": "min", "All": "∀", "Any": "∃"}
+
+
+def pretty(root: Term) -> str:
+    """The term as one would write it on a blackboard."""
+    return _pretty(root, 0)
+
+
+def _pretty(node: Term, level: int) -> str:
+    """``level``: 0 anything, 1 a summand, 2 a factor, 3 an argument without parentheses."""
+    op, args = node.op, node.args
+
+    def at(k: int, to: int = 0) -> str:
+        child = args[k]
+        return _pretty(child, to) if isinstance(child, Term) else str(child)
+
+    text, own = "", 3
+    if op == "Input":
+        text = f"{args[0]}[{args[1]}]"
+    elif op in {"Constant", "Index"}:
+        text = str(args[0])
+        own = 3 if text.replace(".", "").isalnum() else 1
+    elif op == "NegativeInfinity":
+        text = "−∞"
+    elif op == "Predicate":
+        text = f"[{args[0]} ≥ 0]"
+    elif op == "Add":
+        right = args[1]
+        assert isinstance(right, Term)
+        if right.op == "Mul" and right.args[0] is MINUS_ONE:
+            text = f"{at(0, 1)} − {_pretty(right.args[1], 2)}"  # type: ignore[arg-type]
+        else:
+            text = f"{at(0, 1)} + {at(1, 1)}"
+        own = 1
+    elif op == "Mul":
+        right = args[1]
+        assert isinstance(right, Term)
+        if args[0] is MINUS_ONE:
+            text = f"−{at(1, 2)}"
+        elif right.op == "Inverse":
+            text = f"{at(0, 2)} / {_pretty(right.args[0], 3)}"  # type: ignore[arg-type]
+        else:
+            text = f"{at(0, 2)}·{at(1, 2)}"
+        own = 2
+    elif op == "Inverse":
+        text, own = f"1 / {at(0, 3)}", 2
+    elif op == "Reduce":
+        monoid = args[0]
+        assert isinstance(monoid, Term)
+        name = _SYMBOLS.get(monoid.op, "fold" if monoid.op == "RescaledSum" else _text(monoid))
+        text, own = f"{name}_{args[1]} {at(2, 2)}", 2
+    elif op == "Select":
+        text, own = f"{at(1, 1)} if {at(0, 1)} else {at(2, 1)}", 0
+    elif op == "Tuple":
+        text = f"({at(0)}, {at(1)})"
+    elif op == "Function":
+        text = f"{args[0]}({at(1)})"
+    else:
+        text = f"{op.lower()}({', '.join(at(k) for k in range(len(args)))})"
+    return f"({text})" if own < level else text

@@ -1,0 +1,2921 @@
+"""Pairs of programs that are the same function for all sizes, as users write them.
+
+``PAIRS`` needs contractions, views, pointwise functions, reductions, masks by comparison,
+windows by affine indices, and the definitions of softmax, the norms and attention.  ``LATER``
+needs more of the operators that vision and language models export.
+
+Roots of sizes are written ``d ** 0.5``: ``math.sqrt(d)`` makes plain ``torch.export`` fix d, see
+``SPECIALISING``, whose pairs are as equal as the others.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import Pair, Sides, collector
+
+PAIRS: list[Pair] = []
+LATER: list[Pair] = []
+SPECIALISING: list[Pair] = []
+pair = collector(PAIRS)
+later = collector(LATER)
+specialising = collector(SPECIALISING)
+
+
+# Common definitions
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Naive attention: softmax over keys of the scaled scores, times the values."""
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    return scores.softmax(dim=-1) @ v
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same by PyTorch's own operator."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def sdpa_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """PyTorch's causal attention: query i sees keys 0…i, aligned at the top left."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def rms_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """x over the root of its mean square, without weight."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)
+
+
+def layer_norm(x: Tensor) -> Tensor:
+    """PyTorch's layer norm over the last axis, without weight and bias."""
+    return F.layer_norm(x, (x.shape[-1],))
+
+
+# Attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def naive_attention_is_sdpa() -> Sides:
+    """The definition of scaled dot-product attention; its default scale is d to the -1/2."""
+    return attention, sdpa
+
+
+@pair(q="b h n d", k="b h m d", v="b h m e")
+def attention_with_wide_values() -> Sides:
+    """The width of values is independent of that of keys."""
+    return attention, sdpa
+
+
+@pair(q="n d", k="m d", v="m d")
+def attention_of_one_head() -> Sides:
+    """Attention broadcasts over leading axes, here none."""
+    return attention, sdpa
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_divided_by_root() -> Sides:
+    """a / √d = a · d^(-1/2)."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+    return left, attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_scales_query_first() -> Sides:
+    """(c·q)·k = c·(q·k): a factor leaves a sum."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q = q * q.shape[-1] ** -0.5
+        return (q @ k.transpose(-2, -1)).softmax(-1) @ v
+
+    return left, attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_scales_query_and_key() -> Sides:
+    """d^(-1/4) on queries and on keys is d^(-1/2) on scores: powers of one base add."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scale = q.shape[-1] ** -0.25
+        return ((q * scale) @ (k * scale).transpose(-2, -1)).softmax(-1) @ v
+
+    return left, sdpa
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_with_given_scale() -> Sides:
+    """The scale argument replaces the default one."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (0.125 * (q @ k.transpose(-2, -1))).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, scale=0.125)
+
+    return left, right
+
+
+@pair(q="b n h d", k="b m h d", v="b m h d")
+def attention_by_einsum_heads_last() -> Sides:
+    """einsum over (batch, length, head, width) is matmul after transposing heads outwards."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = torch.einsum("bnhd,bmhd->bhnm", q, k) * q.shape[-1] ** -0.5
+        return torch.einsum("bhnm,bmhd->bnhd", scores.softmax(-1), v)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return sdpa(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_with_batch_and_heads_merged() -> Sides:
+    """Flattening two broadcast axes, working, and splitting them again changes nothing."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        b, h, n, d = q.shape
+        q, k, v = (x.reshape(b * h, -1, d) for x in (q, k, v))
+        weights = torch.bmm(q, k.transpose(1, 2)).mul(d**-0.5).softmax(-1)
+        return torch.bmm(weights, v).view(b, h, n, d)
+
+    return left, attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_divides_last() -> Sides:
+    """Σ (e/Z)·v = (Σ e·v)/Z: the normaliser does not depend on the key."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).exp()
+        return (weights @ v) / weights.sum(-1, keepdim=True)
+
+    return left, attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_with_ones_column() -> Sides:
+    """Appending a column of ones to V computes numerator and denominator in one product."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).exp()
+        both = weights @ torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
+        return both[..., :-1] / both[..., -1:]
+
+    return left, attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d", key_bias="h 1 d")
+def key_bias_has_no_effect() -> Sides:
+    """A bias on keys adds q·c to a whole row of scores, and softmax ignores shifts of a row."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, key_bias: Tensor) -> Tensor:
+        return attention(q, k + key_bias, v)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, key_bias: Tensor) -> Tensor:
+        return attention(q, k, v)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d", value_bias="h 1 d")
+def value_bias_passes_through() -> Sides:
+    """The weights of a row sum to 1, so that a bias on values is a bias on outputs."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, value_bias: Tensor) -> Tensor:
+        return attention(q, k, v + value_bias)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, value_bias: Tensor) -> Tensor:
+        return attention(q, k, v) + value_bias
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_ignores_key_order() -> Sides:
+    """Sums and maxima are commutative: reversing keys and values together changes nothing."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k.flip(-2), v.flip(-2))
+
+    return left, attention
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def attention_follows_query_order() -> Sides:
+    """Attention broadcasts over queries, so that it commutes with reindexing them."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q.flip(-2), k, v).flip(-2)
+
+    return left, attention
+
+
+@pair(q="b h n d", k1="b h m d", v1="b h m d", k2="b h p d", v2="b h p d")
+def attention_with_cached_keys() -> Sides:
+    """Scores against concatenated keys are the concatenated scores; sums split over parts."""
+
+    def left(q: Tensor, k1: Tensor, v1: Tensor, k2: Tensor, v2: Tensor) -> Tensor:
+        return attention(q, torch.cat([k1, k2], dim=-2), torch.cat([v1, v2], dim=-2))
+
+    def right(q: Tensor, k1: Tensor, v1: Tensor, k2: Tensor, v2: Tensor) -> Tensor:
+        scale = q.shape[-1] ** -0.5
+        scores = torch.cat([q @ k1.transpose(-2, -1), q @ k2.transpose(-2, -1)], -1) * scale
+        weights = scores.softmax(-1)
+        m = k1.shape[-2]
+        return weights[..., :m] @ v1 + weights[..., m:] @ v2
+
+    return left, right
+
+
+@pair(q1="b h n d", q2="b h p d", k="b h m d", v="b h m d")
+def attention_of_concatenated_queries() -> Sides:
+    """Attention broadcasts over queries: the rows of two parts are computed apart."""
+
+    def left(q1: Tensor, q2: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(torch.cat([q1, q2], dim=2), k, v)
+
+    def right(q1: Tensor, q2: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return torch.cat([attention(q1, k, v), attention(q2, k, v)], dim=2)
+
+    return left, right
+
+
+# Tiling
+
+
+@pair(q="b h n d", k="b h t r d", v="b h t r d")
+def tiled_online_softmax_attention() -> Sides:
+    """Softmax folds block by block: each block's maximum, sum and output, rescaled at the end."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k.flatten(2, 3), v.flatten(2, 3))
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q.unsqueeze(2) @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        block_max = scores.amax(-1, keepdim=True)
+        weights = (scores - block_max).exp()
+        block_sum = weights.sum(-1, keepdim=True)
+        block_out = weights @ v
+        rescale = (block_max - block_max.amax(2, keepdim=True)).exp()
+        return (rescale * block_out).sum(2) / (rescale * block_sum).sum(2)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h 4*r d", v="b h 4*r d")
+def attention_in_four_blocks() -> Sides:
+    """The same with four blocks cut from one axis of keys by a view."""
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        b, h, m, d = k.shape
+        k, v = k.view(b, h, 4, m // 4, d), v.view(b, h, 4, m // 4, d)
+        scores = torch.einsum("bhnd,bhtrd->bhtnr", q, k) * d**-0.5
+        block_max = scores.amax(-1)
+        weights = (scores - block_max.unsqueeze(-1)).exp()
+        rescale = (block_max - block_max.amax(2, keepdim=True)).exp()
+        total = (rescale * weights.sum(-1)).sum(2)
+        out = torch.einsum("bhtn,bhtnr,bhtrd->bhnd", rescale, weights, v)
+        return out / total.unsqueeze(-1)
+
+    return attention, right
+
+
+@pair(q="b h n d", k="b h 16*t d", v="b h 16*t d")
+def attention_in_blocks_of_sixteen() -> Sides:
+    """The same with blocks of a given length, and as many of them as there are."""
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        k, v = k.unflatten(2, (-1, 16)), v.unflatten(2, (-1, 16))
+        scores = q.unsqueeze(2) @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        block_max = scores.amax(-1, keepdim=True)
+        weights = (scores - block_max).exp()
+        rescale = (block_max - block_max.amax(2, keepdim=True)).exp()
+        total = (rescale * weights.sum(-1, keepdim=True)).sum(2)
+        return (rescale * (weights @ v)).sum(2) / total
+
+    return attention, right
+
+
+@pair(q="b h n d", k1="b h m d", v1="b h m d", k2="b h p d", v2="b h p d")
+def attention_merged_from_two_parts() -> Sides:
+    """Two partial attentions merge by their maxima, sums and outputs: the online-softmax law."""
+
+    def left(q: Tensor, k1: Tensor, v1: Tensor, k2: Tensor, v2: Tensor) -> Tensor:
+        return attention(q, torch.cat([k1, k2], dim=2), torch.cat([v1, v2], dim=2))
+
+    def part(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        top = scores.amax(-1, keepdim=True)
+        weights = (scores - top).exp()
+        return top, weights.sum(-1, keepdim=True), weights @ v
+
+    def right(q: Tensor, k1: Tensor, v1: Tensor, k2: Tensor, v2: Tensor) -> Tensor:
+        top1, sum1, out1 = part(q, k1, v1)
+        top2, sum2, out2 = part(q, k2, v2)
+        top = torch.maximum(top1, top2)
+        a, b = (top1 - top).exp(), (top2 - top).exp()
+        return (a * out1 + b * out2) / (a * sum1 + b * sum2)
+
+    return left, right
+
+
+@pair(q="b h n d", k1="b h m d", v1="b h m d", k2="b h p d", v2="b h p d")
+def attention_merged_by_logsumexp() -> Sides:
+    """Normalised partial attentions merge with weights exp(lse_i − lse): split-K decoding."""
+
+    def left(q: Tensor, k1: Tensor, v1: Tensor, k2: Tensor, v2: Tensor) -> Tensor:
+        return attention(q, torch.cat([k1, k2], dim=2), torch.cat([v1, v2], dim=2))
+
+    def part(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return scores.logsumexp(-1, keepdim=True), scores.softmax(-1) @ v
+
+    def right(q: Tensor, k1: Tensor, v1: Tensor, k2: Tensor, v2: Tensor) -> Tensor:
+        lse1, out1 = part(q, k1, v1)
+        lse2, out2 = part(q, k2, v2)
+        lse = (lse1.exp() + lse2.exp()).log()
+        return (lse1 - lse).exp() * out1 + (lse2 - lse).exp() * out2
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h 3*r d", v="b h 3*r d")
+def flash_attention_loop() -> Sides:
+    """FlashAttention's loop over three blocks, from (−∞, 0, 0), rescaling at each step."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scale = q.shape[-1] ** -0.5
+        top = torch.full_like(q[..., :1], float("-inf"))
+        total = torch.zeros_like(q[..., :1])
+        out = torch.zeros_like(q)
+        for block_k, block_v in zip(k.chunk(3, dim=2), v.chunk(3, dim=2), strict=True):
+            scores = q @ block_k.transpose(-2, -1) * scale
+            new_top = torch.maximum(top, scores.amax(-1, keepdim=True))
+            weights = (scores - new_top).exp()
+            rescale = (top - new_top).exp()
+            total = total * rescale + weights.sum(-1, keepdim=True)
+            out = out * rescale + weights @ block_v
+            top = new_top
+        return out / total
+
+    return left, attention
+
+
+@pair(x="b 4*r")
+def tiled_sum() -> Sides:
+    """A sum splits over blocks."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.view(x.shape[0], 4, -1).sum(-1).sum(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.sum(-1)
+
+    return left, right
+
+
+@pair(x="b t r")
+def tiled_maximum() -> Sides:
+    """A maximum splits over blocks."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).amax(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.amax(1).amax(-1)
+
+    return left, right
+
+
+@pair(x="b t r")
+def tiled_mean() -> Sides:
+    """With blocks of one length, the mean is the mean of the means."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).mean(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.mean(-1).mean(-1)
+
+    return left, right
+
+
+@pair(x="b t r")
+def tiled_logsumexp() -> Sides:
+    """A log of a sum of exponentials folds: the outer one of the blocks' ones."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).logsumexp(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.logsumexp(-1).logsumexp(-1)
+
+    return left, right
+
+
+@pair(x="b t r")
+def tiled_softmax() -> Sides:
+    """Softmax over a flattened axis, by each block's maximum and sum."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).softmax(-1)
+
+    def right(x: Tensor) -> Tensor:
+        block_max = x.amax(-1, keepdim=True)
+        weights = (x - block_max).exp()
+        rescale = (block_max - block_max.amax(1, keepdim=True)).exp()
+        total = (rescale * weights.sum(-1, keepdim=True)).sum(1, keepdim=True)
+        return (rescale * weights / total).flatten(1)
+
+    return left, right
+
+
+@pair(x="n t*r", y="t*r m", shape="t r")
+def tiled_matmul() -> Sides:
+    """A contraction splits over blocks of the contracted axis (split-K)."""
+
+    def left(x: Tensor, y: Tensor, shape: Tensor) -> Tensor:
+        return x @ y
+
+    def right(x: Tensor, y: Tensor, shape: Tensor) -> Tensor:
+        t, r = shape.shape
+        blocks = x.view(-1, t, r).transpose(0, 1) @ y.view(t, r, -1)
+        return blocks.sum(0)
+
+    return left, right
+
+
+# Softmax and its relatives
+
+
+@pair(x="b n", c="b 1")
+def softmax_shift() -> Sides:
+    """exp(x + c) = exp(x)·exp(c), and the common factor cancels."""
+
+    def left(x: Tensor, c: Tensor) -> Tensor:
+        return (x + c).softmax(-1)
+
+    def right(x: Tensor, c: Tensor) -> Tensor:
+        return x.softmax(-1)
+
+    return left, right
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Softmax over the last axis, by PyTorch."""
+    return x.softmax(-1)
+
+
+@pair(x="b n")
+def stable_softmax_is_naive() -> Sides:
+    """Softmax shift with c = −max x."""
+
+    def left(x: Tensor) -> Tensor:
+        e = (x - x.amax(-1, keepdim=True)).exp()
+        return e / e.sum(-1, keepdim=True)
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp() / x.exp().sum(-1, keepdim=True)
+
+    return left, right
+
+
+@pair(x="b n")
+def naive_softmax_is_softmax() -> Sides:
+    """The definition of softmax."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.exp() / x.exp().sum(-1, keepdim=True)
+
+    return left, softmax
+
+
+@pair(x="b n")
+def softmax_by_logsumexp() -> Sides:
+    """exp(x − log Z) = exp(x)/Z where Z > 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return (x - x.logsumexp(-1, keepdim=True)).exp()
+
+    return left, softmax
+
+
+@pair(x="b n")
+def log_softmax_is_log_of_softmax() -> Sides:
+    """log(exp(x)/Z) = x − log Z where Z > 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.softmax(-1).log()
+
+    def right(x: Tensor) -> Tensor:
+        return x.log_softmax(-1)
+
+    return left, right
+
+
+@pair(x="b n")
+def log_softmax_by_logsumexp() -> Sides:
+    """The definition of log-softmax."""
+
+    def left(x: Tensor) -> Tensor:
+        return x - x.logsumexp(-1, keepdim=True)
+
+    def right(x: Tensor) -> Tensor:
+        return F.log_softmax(x, dim=-1)
+
+    return left, right
+
+
+@pair(x="b n")
+def logsumexp_by_definition() -> Sides:
+    """log Σ exp x, with or without the shift by the maximum."""
+
+    def left(x: Tensor) -> Tensor:
+        top = x.amax(-1)
+        return top + (x - top.unsqueeze(-1)).exp().sum(-1).log()
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp().sum(-1).log()
+
+    return left, right
+
+
+@pair(x="b n")
+def softmax_sums_to_one() -> Sides:
+    """Σ e/Z = Z/Z = 1, because Z > 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.softmax(-1).sum(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.ones_like(x[:, 0])
+
+    return left, right
+
+
+@pair(x="b n m")
+def softmax_over_two_axes() -> Sides:
+    """Softmax over a flattened pair of axes normalises by the sum over both."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).softmax(-1).view_as(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp() / x.exp().sum(dim=(1, 2), keepdim=True)
+
+    return left, right
+
+
+@pair(x="b n m")
+def softmax_over_the_middle_axis() -> Sides:
+    """Softmax over an axis is softmax over the last one after transposing."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.softmax(dim=1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.transpose(1, 2).softmax(dim=-1).transpose(1, 2)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def sigmoid_is_softmax_of_two() -> Sides:
+    """exp(x)/(exp(x) + exp(y)) = 1/(1 + exp(−(x − y)))."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([x, y], dim=-1).softmax(-1)[..., 0]
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.sigmoid(x - y)
+
+    return left, right
+
+
+@pair(logits="b c", targets="b c")
+def cross_entropy_with_soft_targets() -> Sides:
+    """The definition of cross entropy, as the mean over the batch."""
+
+    def left(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits, targets)
+
+    def right(logits: Tensor, targets: Tensor) -> Tensor:
+        return -(targets * logits.log_softmax(-1)).sum(-1).mean()
+
+    return left, right
+
+
+@pair(logits="b c", labels="b : int", assume=("labels < c",))
+def cross_entropy_with_one_hot_labels() -> Sides:
+    """Σ t·(x − log Z) = Σ t·x − log Z for a one-hot t, whose entries sum to 1."""
+
+    def one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+        classes = torch.arange(logits.shape[-1])
+        return (labels.unsqueeze(-1) == classes).to(logits.dtype)
+
+    def left(logits: Tensor, labels: Tensor) -> Tensor:
+        return -(one_hot(logits, labels) * logits.log_softmax(-1)).sum(-1).mean()
+
+    def right(logits: Tensor, labels: Tensor) -> Tensor:
+        chosen = (one_hot(logits, labels) * logits).sum(-1)
+        return (logits.logsumexp(-1) - chosen).mean()
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def kl_divergence_of_softmaxes() -> Sides:
+    """Σ p·(log p − log q) = Σ p·(x − y) − log Z_x + log Z_y, because Σ p = 1."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        p = x.softmax(-1)
+        return (p * (p.log() - y.softmax(-1).log())).sum(-1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        cross = (x.softmax(-1) * (x - y)).sum(-1)
+        return cross - x.logsumexp(-1) + y.logsumexp(-1)
+
+    return left, right
+
+
+@pair(x="b n")
+def entropy_of_softmax() -> Sides:
+    """−Σ p·log p = log Z − Σ p·x, because Σ p = 1."""
+
+    def left(x: Tensor) -> Tensor:
+        p = x.softmax(-1)
+        return -(p * p.log()).sum(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.logsumexp(-1) - (x.softmax(-1) * x).sum(-1)
+
+    return left, right
+
+
+# Masks
+
+
+def causal_by_tril(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention with a lower-triangular matrix of booleans and masked_fill."""
+    n, m = q.shape[-2], k.shape[-2]
+    mask = torch.tril(torch.ones(n, m, dtype=torch.bool))
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_by_tril_is_sdpa() -> Sides:
+    """tril keeps j ≤ i; a row always sees key 0."""
+    return causal_by_tril, sdpa_causal
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d")
+def causal_self_attention_is_sdpa() -> Sides:
+    """The same with as many keys as queries."""
+    return causal_by_tril, sdpa_causal
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_by_triu_is_sdpa() -> Sides:
+    """triu(1) is the complement of tril: j ≥ i + 1 is not j ≤ i."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, m = q.shape[-2], k.shape[-2]
+        future = torch.triu(torch.ones(n, m, dtype=torch.bool), diagonal=1)
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return scores.masked_fill(future, float("-inf")).softmax(-1) @ v
+
+    return left, sdpa_causal
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_by_arange_is_sdpa() -> Sides:
+    """A comparison of positions and where: j ≤ i."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        rows, columns = torch.arange(q.shape[-2]), torch.arange(k.shape[-2])
+        mask = columns[None, :] <= rows[:, None]
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return torch.where(mask, scores, float("-inf")).softmax(-1) @ v
+
+    return left, sdpa_causal
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_by_addition_is_sdpa() -> Sides:
+    """x + −∞ = −∞ and x + 0 = x: an additive mask is a boolean one."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, m = q.shape[-2], k.shape[-2]
+        mask = torch.triu(torch.full((n, m), float("-inf")), diagonal=1)
+        return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + mask).softmax(-1) @ v
+
+    return left, sdpa_causal
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_by_weights_is_sdpa() -> Sides:
+    """exp(−∞) = 0: masking scores is multiplying the exponentials by 0 or 1."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        mask = torch.ones(q.shape[-2], k.shape[-2], dtype=q.dtype).tril()
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).exp() * mask
+        return weights @ v / weights.sum(-1, keepdim=True)
+
+    return left, sdpa_causal
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_masks_two_idioms() -> Sides:
+    """tril with where, and a comparison i ≥ j with masked_fill, scaling after the mask."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        mask = torch.ones(q.shape[-2], k.shape[-2]).tril() == 0
+        scores = (q @ k.transpose(-2, -1)).masked_fill(mask, float("-inf"))
+        return (scores * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        mask = torch.arange(q.shape[-2]).view(-1, 1) >= torch.arange(k.shape[-2])
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return torch.where(mask, scores, float("-inf")).softmax(-1) @ v
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d")
+def causal_mask_given_to_sdpa() -> Sides:
+    """A causal mask given as attn_mask is is_causal."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n = q.shape[-2]
+        mask = torch.ones(n, n, dtype=torch.bool).tril()
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    return left, sdpa_causal
+
+
+@pair(
+    q="b h n d",
+    k="b h m d",
+    v="b h m d",
+    mask="b 1 n m : bool",
+    assume=("every row of mask has a True",),
+)
+def boolean_mask_is_sdpa() -> Sides:
+    """A row without a True would be undefined on the left and 0 on the right."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return scores.masked_fill(mask.logical_not(), float("-inf")).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d", mask="b 1 n m : bool")
+def boolean_mask_two_idioms() -> Sides:
+    """where and masked_fill agree also on rows without a True: both are undefined there."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        return scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        return torch.where(mask, scores, float("-inf")).softmax(-1) @ v
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d", bias="h n m")
+def additive_mask_is_sdpa() -> Sides:
+    """A real additive mask, such as a position bias, broadcasts over the batch."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        return (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5 + bias).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+    return left, right
+
+
+@pair(scores="b h n n", slope="h 1 1")
+def alibi_by_key_position() -> Sides:
+    """slope·(j − i) and slope·j differ by a constant of the row, which softmax ignores."""
+
+    def left(scores: Tensor, slope: Tensor) -> Tensor:
+        position = torch.arange(scores.shape[-1])
+        return (scores + slope * (position[None, :] - position[:, None])).softmax(-1)
+
+    def right(scores: Tensor, slope: Tensor) -> Tensor:
+        return (scores + slope * torch.arange(scores.shape[-1])).softmax(-1)
+
+    return left, right
+
+
+@pair(x="b n n")
+def tril_is_where() -> Sides:
+    """tril keeps the entries with j ≤ i and puts 0 elsewhere."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.tril()
+
+    def right(x: Tensor) -> Tensor:
+        position = torch.arange(x.shape[-1])
+        return torch.where(position[:, None] >= position, x, 0.0)
+
+    return left, right
+
+
+@pair(x="b n n")
+def upper_and_lower_triangle() -> Sides:
+    """tril(x) + triu(x, 1) = x: the predicates exclude each other and cover all."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.tril() + x.triu(1)
+
+    def right(x: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b n", mask="b n : bool")
+def masked_sum_two_ways() -> Sides:
+    """Multiplying by 0 or 1 is choosing the value or 0, for real values."""
+
+    def left(x: Tensor, mask: Tensor) -> Tensor:
+        return (x * mask.to(x.dtype)).sum(-1)
+
+    def right(x: Tensor, mask: Tensor) -> Tensor:
+        return torch.where(mask, x, 0.0).sum(-1)
+
+    return left, right
+
+
+# Linear attention and other associations
+
+
+@pair(q="b h n d", k="b h m d", v="b h m e")
+def product_reassociated() -> Sides:
+    """(Q Kᵀ) V = Q (Kᵀ V): contractions exchange."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (q @ k.transpose(-2, -1)) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return q @ (k.transpose(-2, -1) @ v)
+
+    return left, right
+
+
+@pair(a="n m", b="m p", c="p r")
+def matmul_is_associative() -> Sides:
+    """(A B) C = A (B C)."""
+
+    def left(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return a @ b @ c
+
+    def right(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return a @ (b @ c)
+
+    return left, right
+
+
+@pair(a="n m", b="m p", c="p r", d="r s")
+def matmul_chain_of_four() -> Sides:
+    """((A B) C) D = (A B) (C D), and by einsum in one go."""
+
+    def left(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        return torch.linalg.multi_dot([a @ b, c, d])
+
+    def right(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        return torch.einsum("nm,mp,pr,rs->ns", a, b, c, d)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m e")
+def linear_attention_left_and_right() -> Sides:
+    """Positive features instead of exp: numerator and normaliser both reassociate."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        weights = q.sigmoid() @ k.sigmoid().transpose(-2, -1)
+        return (weights / weights.sum(-1, keepdim=True)) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = q.sigmoid(), k.sigmoid()
+        numerator = q @ (k.transpose(-2, -1) @ v)
+        return numerator / (q * k.sum(-2, keepdim=True)).sum(-1, keepdim=True)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m e")
+def linear_attention_with_elu_features() -> Sides:
+    """The same with elu(x) + 1, the features of Katharopoulos and others (2020)."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = F.elu(q) + 1, F.elu(k) + 1
+        weights = torch.einsum("bhnd,bhmd->bhnm", q, k)
+        return torch.einsum("bhnm,bhme->bhne", weights, v) / weights.sum(-1, keepdim=True)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = F.elu(q) + 1, F.elu(k) + 1
+        state = torch.einsum("bhmd,bhme->bhde", k, v)
+        normaliser = torch.einsum("bhnd,bhd->bhn", q, k.sum(2))
+        return torch.einsum("bhnd,bhde->bhne", q, state) / normaliser.unsqueeze(-1)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m e")
+def spherical_attention_collapses() -> Sides:
+    """‖S row‖² = q·(Kᵀ K)·q, so that L2-normalised scores need no n × m matrix."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q @ k.transpose(-2, -1)
+        return scores / scores.norm(dim=-1, keepdim=True) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        gram = k.transpose(-2, -1) @ k
+        square = torch.einsum("bhnd,bhde,bhne->bhn", q, gram, q)
+        return q @ (k.transpose(-2, -1) @ v) / square.sqrt().unsqueeze(-1)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m e")
+def spherical_attention_by_diagonal() -> Sides:
+    """The same with the norm read off the diagonal of Q KᵀK Qᵀ."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q @ k.transpose(-2, -1)
+        return scores / scores.square().sum(-1, keepdim=True).sqrt() @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        gram = k.transpose(-2, -1) @ k
+        square = (q @ gram @ q.transpose(-2, -1)).diagonal(dim1=-2, dim2=-1)
+        return q @ (k.transpose(-2, -1) @ v) / square.sqrt().unsqueeze(-1)
+
+    return left, right
+
+
+@pair(q="b n d", k="b m d")
+def quadratic_kernel_by_features() -> Sides:
+    """(q·k)² = Σ_ij q_i q_j k_i k_j: the square of a sum is a double sum."""
+
+    def left(q: Tensor, k: Tensor) -> Tensor:
+        return (q @ k.transpose(-2, -1)) ** 2
+
+    def right(q: Tensor, k: Tensor) -> Tensor:
+        q2 = (q.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+        k2 = (k.unsqueeze(-1) * k.unsqueeze(-2)).flatten(-2)
+        return q2 @ k2.transpose(-2, -1)
+
+    return left, right
+
+
+@pair(q="b h n d", latent="b m r", up_k="h r d", up_v="h r e", out="h e c")
+def latent_attention_absorbed() -> Sides:
+    """q·(W c) = (Wᵀ q)·c: up-projections move from the keys and values to queries and output."""
+
+    def left(q: Tensor, latent: Tensor, up_k: Tensor, up_v: Tensor, out: Tensor) -> Tensor:
+        k = torch.einsum("bmr,hrd->bhmd", latent, up_k)
+        v = torch.einsum("bmr,hre->bhme", latent, up_v)
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)
+        return torch.einsum("bhne,hec->bnc", weights @ v, out)
+
+    def right(q: Tensor, latent: Tensor, up_k: Tensor, up_v: Tensor, out: Tensor) -> Tensor:
+        absorbed_q = torch.einsum("bhnd,hrd->bhnr", q, up_k)
+        scores = torch.einsum("bhnr,bmr->bhnm", absorbed_q, latent) * q.shape[-1] ** -0.5
+        context = torch.einsum("bhnm,bmr->bhnr", scores.softmax(-1), latent)
+        absorbed_out = torch.einsum("hre,hec->hrc", up_v, out)
+        return torch.einsum("bhnr,hrc->bnc", context, absorbed_out)
+
+    return left, right
+
+
+# Heads and groups
+
+
+@pair(x="b n c", wq="h d c", wk="h d c", wv="h d c", wo="c h d")
+def multi_head_as_block_contraction() -> Sides:
+    """Projecting concatenated heads is summing the heads' projections: h·d splits into h and d."""
+
+    def heads(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor) -> Tensor:
+        q, k, v = (torch.einsum("bnc,hdc->bhnd", x, w) for w in (wq, wk, wv))
+        return attention(q, k, v)
+
+    def left(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, wo: Tensor) -> Tensor:
+        joined = heads(x, wq, wk, wv).transpose(1, 2).flatten(2)
+        return joined @ wo.flatten(1).transpose(0, 1)
+
+    def right(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, wo: Tensor) -> Tensor:
+        each = torch.einsum("bhnd,chd->bhnc", heads(x, wq, wk, wv), wo)
+        return each.sum(1)
+
+    return left, right
+
+
+@pair(x="b n c", wq="4*d c", wk="4*d c", wv="4*d c", wo="c 4*d")
+def multi_head_with_four_heads() -> Sides:
+    """The usual module code (view, transpose, reshape) against einsum with an axis for heads."""
+
+    def left(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, wo: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q, k, v = (F.linear(x, w).view(b, n, 4, -1).transpose(1, 2) for w in (wq, wk, wv))
+        out = sdpa(q, k, v).transpose(1, 2).reshape(b, n, -1)
+        return F.linear(out, wo)
+
+    def right(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor, wo: Tensor) -> Tensor:
+        q, k, v = (torch.einsum("bnc,hdc->bnhd", x, w.unflatten(0, (4, -1))) for w in (wq, wk, wv))
+        scores = torch.einsum("bnhd,bmhd->bhnm", q, k) / q.shape[-1] ** 0.5
+        out = torch.einsum("bhnm,bmhd->bnhd", scores.softmax(-1), v)
+        return torch.einsum("bnhd,chd->bnc", out, wo.unflatten(1, (4, -1)))
+
+    return left, right
+
+
+@pair(x="b n h*d", w="h d", g="c h*d")
+def scale_of_heads_by_view() -> Sides:
+    """A weight for each head and channel, by splitting the channel axis or flattening the weight."""
+
+    def left(x: Tensor, w: Tensor, g: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        h, d = w.shape
+        return F.linear((x.view(b, n, h, d) * w).reshape(b, n, h * d), g)
+
+    def right(x: Tensor, w: Tensor, g: Tensor) -> Tensor:
+        return x @ (g * w.reshape(-1)).transpose(0, 1)
+
+    return left, right
+
+
+@pair(q="b 4*g n d", k="b g m d", v="b g m d")
+def grouped_queries_repeat_keys() -> Sides:
+    """Query head 4·i + j uses key head i: repeated keys are a reindexing of the keys."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k.repeat_interleave(4, dim=1), v.repeat_interleave(4, dim=1))
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q = q.unflatten(1, (-1, 4))
+        scores = torch.einsum("bgrnd,bgmd->bgrnm", q, k) * q.shape[-1] ** -0.5
+        return torch.einsum("bgrnm,bgmd->bgrnd", scores.softmax(-1), v).flatten(1, 2)
+
+    return left, right
+
+
+@pair(q="b 4*g n d", k="b g m d", v="b g m d")
+def grouped_queries_expand_keys() -> Sides:
+    """expand and reshape repeat each key head as repeat_interleave does."""
+
+    def repeat(x: Tensor) -> Tensor:
+        b, g, m, d = x.shape
+        return x[:, :, None].expand(b, g, 4, m, d).reshape(b, 4 * g, m, d)
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, repeat(k), repeat(v))
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return sdpa(q, k.repeat_interleave(4, dim=1), v.repeat_interleave(4, dim=1))
+
+    return left, right
+
+
+@pair(q="b 2*g n d", k="b g m d", v="b g m d")
+def grouped_queries_is_enable_gqa() -> Sides:
+    """PyTorch's enable_gqa repeats each key head for consecutive query heads."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    return left, right
+
+
+@pair(q="b g r n d", k="b g m d", v="b g m d")
+def grouped_queries_of_any_number() -> Sides:
+    """For any number r of queries in a group: broadcasting keys is repeating them."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k.unsqueeze(2), v.unsqueeze(2))
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        b, g, r, n, d = q.shape
+        k = k[:, :, None].expand(-1, -1, r, -1, -1).flatten(1, 2)
+        v = v[:, :, None].expand(-1, -1, r, -1, -1).flatten(1, 2)
+        return attention(q.flatten(1, 2), k, v).view(b, g, r, n, d)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b m d", v="b m d")
+def multi_query_attention_broadcasts() -> Sides:
+    """One key head for all query heads, broadcast or expanded."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k[:, None], v[:, None])
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        h = q.shape[1]
+        return sdpa(q, k[:, None].expand(-1, h, -1, -1), v[:, None].expand(-1, h, -1, -1))
+
+    return left, right
+
+
+# Norms
+
+
+@pair(x="b n d", weight="d", bias="d")
+def layer_norm_in_one_pass() -> Sides:
+    """The variance is E[x²] − E[x]²."""
+
+    def left(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        mean = x.mean(-1, keepdim=True)
+        var = (x * x).mean(-1, keepdim=True) - mean * mean
+        return (x - mean) * torch.rsqrt(var + 1e-5) * weight + bias
+
+    def right(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.layer_norm(x, (x.shape[-1],), weight, bias)
+
+    return left, right
+
+
+@pair(x="b n d", weight="d", bias="d")
+def layer_norm_by_definition() -> Sides:
+    """(x − μ)/√(σ² + ε)·γ + β with the biased variance."""
+
+    def left(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        var = x.var(-1, keepdim=True, unbiased=False)
+        return centred / (var + 1e-5).sqrt() * weight + bias
+
+    def right(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.layer_norm(x, (x.shape[-1],), weight, bias)
+
+    return left, right
+
+
+@pair(x="b n d")
+def layer_norm_is_rms_norm_of_centred() -> Sides:
+    """Centring makes the mean square the variance."""
+
+    def left(x: Tensor) -> Tensor:
+        return rms_norm(x - x.mean(-1, keepdim=True), eps=1e-5)
+
+    return left, layer_norm
+
+
+@pair(x="b n d", c="b n 1")
+def layer_norm_ignores_shifts() -> Sides:
+    """The mean moves with a shift, so that the centred values stay."""
+
+    def left(x: Tensor, c: Tensor) -> Tensor:
+        return layer_norm(x + c)
+
+    def right(x: Tensor, c: Tensor) -> Tensor:
+        return layer_norm(x)
+
+    return left, right
+
+
+@pair(x="b n d", gain="d", w="e d")
+def rms_norm_folds_into_linear() -> Sides:
+    """Σ (x·g)·w = Σ x·(g·w): the gain scales the columns of the next weight."""
+
+    def left(x: Tensor, gain: Tensor, w: Tensor) -> Tensor:
+        return F.linear(rms_norm(x) * gain, w)
+
+    def right(x: Tensor, gain: Tensor, w: Tensor) -> Tensor:
+        return F.linear(rms_norm(x), w * gain)
+
+    return left, right
+
+
+@pair(x="b n d", gain="d", w="e d")
+def rms_norm_divides_after_linear() -> Sides:
+    """The root mean square does not depend on the column, and divides after the product."""
+
+    def left(x: Tensor, gain: Tensor, w: Tensor) -> Tensor:
+        return F.linear(F.rms_norm(x, (x.shape[-1],), gain, eps=1e-6), w)
+
+    def right(x: Tensor, gain: Tensor, w: Tensor) -> Tensor:
+        root = (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        return (x @ (w * gain).T) / root
+
+    return left, right
+
+
+@pair(x="b n d", gain="d")
+def rms_norm_by_definition() -> Sides:
+    """F.rms_norm is x/√(mean x² + ε)·γ."""
+
+    def left(x: Tensor, gain: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.shape[-1],), gain, eps=1e-6)
+
+    def right(x: Tensor, gain: Tensor) -> Tensor:
+        return gain * x / (x.pow(2).sum(-1, keepdim=True) / x.shape[-1] + 1e-6).sqrt()
+
+    return left, right
+
+
+@pair(x="b n d", gain="d", shift="d", w="e d", bias="e")
+def layer_norm_folds_into_linear() -> Sides:
+    """W(γ·x̂ + β) + b = (W·γ)x̂ + (Wβ + b)."""
+
+    def left(x: Tensor, gain: Tensor, shift: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(F.layer_norm(x, (x.shape[-1],), gain, shift), w, bias)
+
+    def right(x: Tensor, gain: Tensor, shift: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(layer_norm(x), w * gain, w @ shift + bias)
+
+    return left, right
+
+
+@pair(x="b c", w="f c", b="f", mean="f", var="f", gain="f", shift="f")
+def batch_norm_folds_into_linear() -> Sides:
+    """In evaluation, batch norm is an affine map of each channel and joins the linear layer."""
+
+    def left(
+        x: Tensor, w: Tensor, b: Tensor, mean: Tensor, var: Tensor, gain: Tensor, shift: Tensor
+    ) -> Tensor:
+        return (F.linear(x, w, b) - mean) / (var.square() + 1e-5).sqrt() * gain + shift
+
+    def right(
+        x: Tensor, w: Tensor, b: Tensor, mean: Tensor, var: Tensor, gain: Tensor, shift: Tensor
+    ) -> Tensor:
+        scale = gain * torch.rsqrt(var.square() + 1e-5)
+        return F.linear(x, w * scale[:, None], (b - mean) * scale + shift)
+
+    return left, right
+
+
+@pair(x="b n")
+def variance_two_ways() -> Sides:
+    """E[(x − μ)²] = E[x²] − μ²."""
+
+    def left(x: Tensor) -> Tensor:
+        return (x - x.mean(-1, keepdim=True)).square().mean(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return (x**2).mean(-1) - x.mean(-1) ** 2
+
+    return left, right
+
+
+@pair(x="b n")
+def variance_is_biased_variance() -> Sides:
+    """unbiased=False divides by n."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.var(-1, unbiased=False)
+
+    def right(x: Tensor) -> Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        return (centred * centred).sum(-1) / x.shape[-1]
+
+    return left, right
+
+
+@pair(x="b n", assume=("n >= 2",))
+def variance_is_unbiased_variance() -> Sides:
+    """By default the sum of squares is divided by n − 1, which wants n ≥ 2."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.var(-1)
+
+    def right(x: Tensor) -> Tensor:
+        n = x.shape[-1]
+        return (x.square().sum(-1) - x.sum(-1).square() / n) / (n - 1)
+
+    return left, right
+
+
+@pair(x="b n", assume=("n >= 2",))
+def standard_deviation_is_root_of_variance() -> Sides:
+    """std = √var."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.std(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.var(-1).sqrt()
+
+    return left, right
+
+
+@pair(x="b n")
+def standardised_values() -> Sides:
+    """(x − μ)/√var, over a column or a row of the transpose."""
+
+    def left(x: Tensor) -> Tensor:
+        return (x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-8).sqrt()
+
+    def right(x: Tensor) -> Tensor:
+        y = x.T
+        centred = y - y.mean(1, keepdim=True)
+        return (centred * (centred.pow(2).mean(1, keepdim=True) + 1e-8).rsqrt()).T
+
+    return left, right
+
+
+@pair(x="b n d")
+def norm_commutes_with_reshape() -> Sides:
+    """A norm over channels broadcasts over positions, flattened or not."""
+
+    def left(x: Tensor) -> Tensor:
+        return layer_norm(x.flatten(0, 1)).view_as(x)
+
+    return left, layer_norm
+
+
+@pair(q="b n d", k="b m d")
+def cosine_similarity_two_ways() -> Sides:
+    """Normalising both operands is dividing the scores by both norms."""
+
+    def left(q: Tensor, k: Tensor) -> Tensor:
+        q = q / q.norm(dim=-1, keepdim=True)
+        return q @ (k / k.norm(dim=-1, keepdim=True)).mT
+
+    def right(q: Tensor, k: Tensor) -> Tensor:
+        return (q @ k.mT) / (q.norm(dim=-1)[:, :, None] * k.norm(dim=-1)[:, None, :])
+
+    return left, right
+
+
+@pair(q="b n d", k="b m d")
+def normalize_two_ways() -> Sides:
+    """F.normalize divides by max(‖x‖, 1e-12), which leaves the product."""
+
+    def left(q: Tensor, k: Tensor) -> Tensor:
+        return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
+
+    def right(q: Tensor, k: Tensor) -> Tensor:
+        norms = (x.square().sum(-1).sqrt().clamp(min=1e-12) for x in (q, k))
+        q_norm, k_norm = norms
+        return torch.einsum("bnd,bmd->bnm", q, k) / q_norm[:, :, None] / k_norm[:, None]
+
+    return left, right
+
+
+# Linear layers
+
+
+@pair(x="b n d", w="e d", b="e")
+def linear_is_matmul_and_bias() -> Sides:
+    """F.linear(x, W, b) = x Wᵀ + b."""
+
+    def left(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x, w, b)
+
+    def right(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return x @ w.T + b
+
+    return left, right
+
+
+@pair(x="b n d", w="e d", b="e")
+def linear_by_einsum() -> Sides:
+    """A linear layer contracts the last axis."""
+
+    def left(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x, w, b)
+
+    def right(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return torch.einsum("bnd,ed->bne", x, w) + b
+
+    return left, right
+
+
+@pair(x="b n d", w="e d", b="e")
+def linear_of_flattened_rows() -> Sides:
+    """A linear layer broadcasts over leading axes."""
+
+    def left(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x.reshape(-1, x.shape[-1]), w, b).view(x.shape[0], x.shape[1], -1)
+
+    def right(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x, w, b)
+
+    return left, right
+
+
+@pair(x="b n d", w="e d")
+def linear_as_broadcast_sum() -> Sides:
+    """A contraction is a pointwise product and a sum."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return (x.unsqueeze(-2) * w).sum(-1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return F.linear(x, w)
+
+    return left, right
+
+
+@pair(x="n d", w="d e", b="e")
+def addmm_is_matmul_and_bias() -> Sides:
+    """addmm(b, x, w) = b + x w."""
+
+    def left(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return torch.addmm(b, x, w)
+
+    def right(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return x.mm(w) + b
+
+    return left, right
+
+
+@pair(c="b n m", x="b n d", y="b d m")
+def baddbmm_with_factors() -> Sides:
+    """baddbmm(c, x, y, β, α) = β·c + α·(x y)."""
+
+    def left(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return torch.baddbmm(c, x, y, beta=0.5, alpha=2.0)
+
+    def right(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return c / 2 + (2 * x) @ y
+
+    return left, right
+
+
+@pair(x="b n d", w1="f d", b1="f", w2="e f", b2="e")
+def two_linear_layers_merge() -> Sides:
+    """W₂(W₁x + b₁) + b₂ = (W₂W₁)x + (W₂b₁ + b₂)."""
+
+    def left(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        return F.linear(F.linear(x, w1, b1), w2, b2)
+
+    def right(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        return F.linear(x, w2 @ w1, w2 @ b1 + b2)
+
+    return left, right
+
+
+@pair(x="b n d", w="e d", a="r d", b="e r")
+def lora_merged() -> Sides:
+    """x Wᵀ + s·(x Aᵀ) Bᵀ = x (W + s·B A)ᵀ."""
+
+    def left(x: Tensor, w: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x, w) + 0.5 * F.linear(F.linear(x, a), b)
+
+    def right(x: Tensor, w: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x, w + 0.5 * (b @ a))
+
+    return left, right
+
+
+@pair(x="b n c", w="3*d c", bias="3*d")
+def packed_projections_split() -> Sides:
+    """A linear layer commutes with cutting its output into parts."""
+
+    def left(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        q, k, v = F.linear(x, w, bias).chunk(3, dim=-1)
+        return attention(q, k, v)
+
+    def right(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        q, k, v = (F.linear(x, *wb) for wb in zip(w.chunk(3), bias.chunk(3), strict=True))
+        return sdpa(q, k, v)
+
+    return left, right
+
+
+@pair(x="b n c", wq="d c", wk="d c", wv="e c")
+def packed_projections_of_concatenated_weights() -> Sides:
+    """A linear layer of stacked weights is the concatenation of the layers."""
+
+    def left(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor) -> Tensor:
+        d, e = wq.shape[0], wv.shape[0]
+        q, k, v = F.linear(x, torch.cat([wq, wk, wv])).split([d, d, e], dim=-1)
+        return attention(q, k, v)
+
+    def right(x: Tensor, wq: Tensor, wk: Tensor, wv: Tensor) -> Tensor:
+        return attention(F.linear(x, wq), F.linear(x, wk), F.linear(x, wv))
+
+    return left, right
+
+
+@pair(x="b n c", w="3*4*d c")
+def packed_projections_by_view() -> Sides:
+    """qkv.view(b, n, 3, heads, d) against slices of the weight: the digits are the same."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q, k, v = F.linear(x, w).view(b, n, 3, 4, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        return sdpa(q, k, v).transpose(1, 2).flatten(2)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        c = w.shape[0] // 3
+        q, k, v = (
+            F.linear(x, part).unflatten(-1, (4, -1)).transpose(1, 2)
+            for part in (w[:c], w[c : 2 * c], w[2 * c :])
+        )
+        return attention(q, k, v).permute(0, 2, 1, 3).flatten(2)
+
+    return left, right
+
+
+@pair(x="b n c", gate="f c", up="f c", down="c f")
+def swiglu_packed_and_split() -> Sides:
+    """Gate and up projections in one matrix, cut after the product."""
+
+    def left(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        a, b = F.linear(x, torch.cat([gate, up])).chunk(2, dim=-1)
+        return F.linear(F.silu(a) * b, down)
+
+    def right(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        return F.linear(F.silu(F.linear(x, gate)) * F.linear(x, up), down)
+
+    return left, right
+
+
+@pair(x="b n c", w="2*f c")
+def glu_is_gated_half() -> Sides:
+    """F.glu cuts the last axis in two: a·σ(b)."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.glu(F.linear(x, w), dim=-1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        f = w.shape[0] // 2
+        return F.linear(x, w[:f]) * torch.sigmoid(F.linear(x, w[f:]))
+
+    return left, right
+
+
+@pair(x="b n c", w1="2*f c", w2="c 2*f")
+def tensor_parallel_mlp() -> Sides:
+    """Column- then row-parallel: the hidden axis is cut, and the partial outputs are added."""
+
+    def left(x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
+        return F.linear(F.relu(F.linear(x, w1)), w2)
+
+    def right(x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
+        f = w1.shape[0] // 2
+        first = F.linear(F.relu(F.linear(x, w1[:f])), w2[:, :f])
+        return first + F.linear(F.relu(F.linear(x, w1[f:])), w2[:, f:])
+
+    return left, right
+
+
+@pair(x="b n c", w1a="f c", w1b="g c", w2a="c f", w2b="c g")
+def tensor_parallel_mlp_of_unequal_shards() -> Sides:
+    """The same with shards of any two widths, concatenated for the whole layer."""
+
+    def left(x: Tensor, w1a: Tensor, w1b: Tensor, w2a: Tensor, w2b: Tensor) -> Tensor:
+        hidden = F.gelu(F.linear(x, torch.cat([w1a, w1b], dim=0)))
+        return F.linear(hidden, torch.cat([w2a, w2b], dim=1))
+
+    def right(x: Tensor, w1a: Tensor, w1b: Tensor, w2a: Tensor, w2b: Tensor) -> Tensor:
+        partial = [F.linear(F.gelu(F.linear(x, u)), d) for u, d in ((w1a, w2a), (w1b, w2b))]
+        return torch.stack(partial).sum(0)
+
+    return left, right
+
+
+@pair(x="b n c", w="2*f c")
+def column_parallel_linear() -> Sides:
+    """Columns computed apart and concatenated are the whole."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.linear(x, w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        first, second = w.chunk(2)
+        return torch.cat([F.linear(x, first), F.linear(x, second)], dim=-1)
+
+    return left, right
+
+
+@pair(x="b n 2*c", w="e 2*c")
+def row_parallel_linear() -> Sides:
+    """A contraction over a cut axis is the sum over its parts."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.linear(x, w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        x1, x2 = x.chunk(2, dim=-1)
+        w1, w2 = w.chunk(2, dim=-1)
+        return x1 @ w1.T + x2 @ w2.T
+
+    return left, right
+
+
+@pair(x="b n c", y="b n d", w="e c+d")
+def linear_of_concatenation() -> Sides:
+    """[x, y] Wᵀ = x W₁ᵀ + y W₂ᵀ, with the weight cut where the inputs join."""
+
+    def left(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        return F.linear(torch.cat([x, y], dim=-1), w)
+
+    def right(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        c = x.shape[-1]
+        return F.linear(x, w[:, :c]) + F.linear(y, w[:, c:])
+
+    return left, right
+
+
+@pair(x="b n c", y="b m c", w="e c", bias="e")
+def linear_of_sequence_chunks() -> Sides:
+    """A linear layer broadcasts over positions: chunks of a sequence are computed apart."""
+
+    def left(x: Tensor, y: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(torch.cat([x, y], dim=1), w, bias)
+
+    def right(x: Tensor, y: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return torch.cat([F.linear(x, w, bias), F.linear(y, w, bias)], dim=1)
+
+    return left, right
+
+
+@pair(x="b n d", w="e d")
+def mean_pool_commutes_with_linear() -> Sides:
+    """A mean over positions is linear, and commutes with a linear layer."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.linear(x, w).mean(1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return F.linear(x.mean(1), w)
+
+    return left, right
+
+
+@pair(x="b n d", w="e d", b="e")
+def mean_pool_commutes_with_affine() -> Sides:
+    """The mean of a constant is the constant: the bias stays."""
+
+    def left(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x, w, b).mean(1)
+
+    def right(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.linear(x.sum(1) / x.shape[1], w, b)
+
+    return left, right
+
+
+@pair(x="b n d", f="d d", g="d d")
+def residuals_reassociate() -> Sides:
+    """(x + F x) + G x = x + (F x + G x): parallel branches."""
+
+    def left(x: Tensor, f: Tensor, g: Tensor) -> Tensor:
+        return x + F.relu(x @ f) + torch.tanh(x @ g)
+
+    def right(x: Tensor, f: Tensor, g: Tensor) -> Tensor:
+        return x + (torch.tanh(x @ g) + F.relu(x @ f))
+
+    return left, right
+
+
+@pair(x="b n d", w="d d")
+def residual_folds_into_weight() -> Sides:
+    """x + x W = x (1 + W): the residual is the identity matrix."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return x + x @ w
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return x @ (torch.eye(w.shape[0], dtype=w.dtype) + w)
+
+    return left, right
+
+
+@pair(ids="b n : int", table="v d", assume=("ids < v",))
+def embedding_is_one_hot_matmul() -> Sides:
+    """A sum against a Kronecker delta picks one term."""
+
+    def left(ids: Tensor, table: Tensor) -> Tensor:
+        return F.embedding(ids, table)
+
+    def right(ids: Tensor, table: Tensor) -> Tensor:
+        one_hot = ids.unsqueeze(-1) == torch.arange(table.shape[0])
+        return one_hot.to(table.dtype) @ table
+
+    return left, right
+
+
+@pair(ids="b n : int", table="v d", assume=("ids < v",))
+def embedding_is_indexing() -> Sides:
+    """F.embedding(ids, T) = T[ids]."""
+
+    def left(ids: Tensor, table: Tensor) -> Tensor:
+        return F.embedding(ids, table)
+
+    def right(ids: Tensor, table: Tensor) -> Tensor:
+        return table[ids]
+
+    return left, right
+
+
+@pair(ids="b n : int", table="v d", w="e d", assume=("ids < v",))
+def embedding_then_linear() -> Sides:
+    """A gather commutes with a map of rows: the projected table is looked up."""
+
+    def left(ids: Tensor, table: Tensor, w: Tensor) -> Tensor:
+        return F.linear(F.embedding(ids, table), w)
+
+    def right(ids: Tensor, table: Tensor, w: Tensor) -> Tensor:
+        return F.embedding(ids, table @ w.T)
+
+    return left, right
+
+
+# Contractions and algebra
+
+
+@pair(x="b n d", y="b d m")
+def bmm_is_einsum() -> Sides:
+    """A batched product contracts the inner axis."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.bmm(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.einsum("bnd,bdm->bnm", x, y)
+
+    return left, right
+
+
+@pair(x="b h n d", y="b h m d")
+def einsum_permutes_its_output() -> Sides:
+    """The order of an einsum's output is a permutation."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.einsum("bhnd,bhmd->bmhn", x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.transpose(-1, -2)).permute(0, 3, 1, 2)
+
+    return left, right
+
+
+@pair(a="b i", t="i j k", c="b k")
+def bilinear_form_two_ways() -> Sides:
+    """A three-operand einsum contracts in any order."""
+
+    def left(a: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        return torch.einsum("bi,ijk,bk->bj", a, t, c)
+
+    def right(a: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        return (torch.einsum("bi,ijk->bjk", a, t) @ c.unsqueeze(-1)).squeeze(-1)
+
+    return left, right
+
+
+@pair(x="b n h*d", w="h*d e", shape="h d")
+def contraction_over_split_axes() -> Sides:
+    """Contracting a flattened axis is contracting its two factors."""
+
+    def left(x: Tensor, w: Tensor, shape: Tensor) -> Tensor:
+        return x @ w
+
+    def right(x: Tensor, w: Tensor, shape: Tensor) -> Tensor:
+        h, d = shape.shape
+        x = x.view(x.shape[0], x.shape[1], h, d)
+        return torch.einsum("bnhd,hde->bne", x, w.view(h, d, -1))
+
+    return left, right
+
+
+@pair(a="n n")
+def trace_by_einsum() -> Sides:
+    """A repeated index reads the diagonal."""
+
+    def left(a: Tensor) -> Tensor:
+        return torch.einsum("ii->", a)
+
+    def right(a: Tensor) -> Tensor:
+        return a.diagonal().sum()
+
+    return left, right
+
+
+@pair(a="n m", b="m n")
+def trace_is_cyclic() -> Sides:
+    """tr(A B) = tr(B A)."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b).diagonal().sum()
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return (b @ a).diagonal().sum()
+
+    return left, right
+
+
+@pair(a="n m", b="n m")
+def frobenius_product_is_trace() -> Sides:
+    """Σ a·b = tr(Aᵀ B)."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum()
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return torch.einsum("ij,ij->", a, b)
+
+    return left, right
+
+
+@pair(a="n m", b="m p")
+def transpose_of_product() -> Sides:
+    """(A B)ᵀ = Bᵀ Aᵀ."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b).T
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return b.T @ a.T
+
+    return left, right
+
+
+@pair(a="n m", b="n m", c="m p")
+def matmul_distributes() -> Sides:
+    """(A + B) C = A C + B C."""
+
+    def left(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return (a + b) @ c
+
+    def right(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return a @ c + b @ c
+
+    return left, right
+
+
+@pair(a="n m", b="n m", c="m p")
+def matmul_distributes_over_difference() -> Sides:
+    """(2A − B) C = 2(A C) − B C: linearity."""
+
+    def left(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return (2 * a - b) @ c
+
+    def right(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return (a @ c).mul(2).sub(b @ c)
+
+    return left, right
+
+
+@pair(x="n", y="m")
+def outer_product_sums() -> Sides:
+    """Σ_ij x_i y_j = (Σ x)(Σ y)."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.outer(x, y).sum()
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x.sum() * y.sum()
+
+    return left, right
+
+
+@pair(x="b n", y="b m")
+def outer_product_three_ways() -> Sides:
+    """A broadcast product is an einsum without contraction."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return x[:, :, None] * y[:, None, :]
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.einsum("bn,bm->bnm", x, y)
+
+    return left, right
+
+
+@pair(u="n", v="m", x="m")
+def outer_product_applied() -> Sides:
+    """(u vᵀ) x = u (v·x)."""
+
+    def left(u: Tensor, v: Tensor, x: Tensor) -> Tensor:
+        return torch.outer(u, v) @ x
+
+    def right(u: Tensor, v: Tensor, x: Tensor) -> Tensor:
+        return u * torch.dot(v, x)
+
+    return left, right
+
+
+@pair(x="b n d")
+def gram_matrix_two_ways() -> Sides:
+    """X Xᵀ by matmul and by einsum, one tensor used twice."""
+
+    def left(x: Tensor) -> Tensor:
+        return x @ x.mT
+
+    def right(x: Tensor) -> Tensor:
+        return torch.einsum("bnd,bmd->bnm", x, x)
+
+    return left, right
+
+
+@pair(x="b n d")
+def gram_matrix_is_symmetric() -> Sides:
+    """X Xᵀ is its own transpose: multiplication commutes."""
+
+    def left(x: Tensor) -> Tensor:
+        return x @ x.mT
+
+    def right(x: Tensor) -> Tensor:
+        return (x @ x.mT).mT
+
+    return left, right
+
+
+@pair(x="b n d")
+def squared_norms_from_gram_matrix() -> Sides:
+    """The diagonal of X Xᵀ holds the squared norms."""
+
+    def left(x: Tensor) -> Tensor:
+        return (x @ x.mT).diagonal(dim1=-2, dim2=-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.square().sum(-1)
+
+    return left, right
+
+
+@pair(x="b n d", y="b m d")
+def squared_distances_by_expansion() -> Sides:
+    """‖x − y‖² = ‖x‖² + ‖y‖² − 2x·y."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (x[:, :, None] - y[:, None]).square().sum(-1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        squares = (x * x).sum(-1)[:, :, None] + (y * y).sum(-1)[:, None]
+        return squares - 2 * (x @ y.mT)
+
+    return left, right
+
+
+@pair(q="b n d", k="b m d")
+def gaussian_kernel_attention() -> Sides:
+    """Softmax of −‖q − k‖²/2 is softmax of q·k − ‖k‖²/2: ‖q‖² is constant in a row."""
+
+    def left(q: Tensor, k: Tensor) -> Tensor:
+        return (-(q[:, :, None] - k[:, None]).square().sum(-1) / 2).softmax(-1)
+
+    def right(q: Tensor, k: Tensor) -> Tensor:
+        return (q @ k.mT - k.square().sum(-1)[:, None] / 2).softmax(-1)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def square_of_sum() -> Sides:
+    """(x + y)² = x² + 2xy + y²."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (x + y) ** 2
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x**2 + 2 * x * y + y**2
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def difference_of_squares() -> Sides:
+    """(x + y)(x − y) = x² − y²."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (x + y) * (x - y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x.square() - y.square()
+
+    return left, right
+
+
+@pair(x="b n")
+def polynomial_by_horner() -> Sides:
+    """1 + 2x + 3x² + 4x³ with three multiplications."""
+
+    def left(x: Tensor) -> Tensor:
+        return 1 + 2 * x + 3 * x**2 + 4 * x**3
+
+    def right(x: Tensor) -> Tensor:
+        return 1 + x * (2 + x * (3 + 4 * x))
+
+    return left, right
+
+
+@pair(x="b n")
+def mean_is_sum_over_size() -> Sides:
+    """The definition of the mean."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.mean(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.sum(-1) / x.shape[-1]
+
+    return left, right
+
+
+@pair(x="b n m")
+def mean_over_two_axes() -> Sides:
+    """The mean over two axes divides by both sizes."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.mean(dim=(1, 2))
+
+    def right(x: Tensor) -> Tensor:
+        return x.sum(2).sum(1) / (x.shape[1] * x.shape[2])
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def mean_is_linear() -> Sides:
+    """mean(3x − y) = 3·mean(x) − mean(y)."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (3 * x - y).mean(-1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return 3 * x.mean(-1) - y.mean(-1)
+
+    return left, right
+
+
+@pair(x="b n")
+def centred_values_sum_to_zero() -> Sides:
+    """Σ (x − mean x) = 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return (x - x.mean(-1, keepdim=True)).sum(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.zeros_like(x[:, 0])
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def covariance_two_ways() -> Sides:
+    """E[(x − μ)(y − ν)] = E[x y] − μ ν."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return ((x - x.mean(-1, keepdim=True)) * (y - y.mean(-1, keepdim=True))).mean(-1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return (x * y).mean(-1) - x.mean(-1) * y.mean(-1)
+
+    return left, right
+
+
+@pair(a="n m", scale="m", b="m p")
+def diagonal_between_products() -> Sides:
+    """(A·s) B = A (s·B): a diagonal matrix scales columns or rows."""
+
+    def left(a: Tensor, scale: Tensor, b: Tensor) -> Tensor:
+        return (a * scale) @ b
+
+    def right(a: Tensor, scale: Tensor, b: Tensor) -> Tensor:
+        return a @ (scale[:, None] * b)
+
+    return left, right
+
+
+@pair(a="n m", row="n 1", b="m p")
+def division_of_rows_moves_out() -> Sides:
+    """(A / r) B = (A B) / r where r does not depend on the contracted axis."""
+
+    def left(a: Tensor, row: Tensor, b: Tensor) -> Tensor:
+        return (a / row) @ b
+
+    def right(a: Tensor, row: Tensor, b: Tensor) -> Tensor:
+        return (a @ b) / row
+
+    return left, right
+
+
+@pair(a="n m")
+def product_with_identity() -> Sides:
+    """A 1 = A: a sum against a Kronecker delta picks one term."""
+
+    def left(a: Tensor) -> Tensor:
+        return a @ torch.eye(a.shape[1], dtype=a.dtype)
+
+    def right(a: Tensor) -> Tensor:
+        return a
+
+    return left, right
+
+
+@pair(a="n m")
+def product_with_ones_is_sum() -> Sides:
+    """A 1 = row sums, for a vector of ones."""
+
+    def left(a: Tensor) -> Tensor:
+        return a @ torch.ones(a.shape[1], dtype=a.dtype)
+
+    def right(a: Tensor) -> Tensor:
+        return a.sum(1)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def divisions_compose() -> Sides:
+    """x/y/2 = x·(1/(2y))."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return x / y / 2
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x * (2 * y).reciprocal()
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def exponentials_multiply() -> Sides:
+    """exp(x)·exp(y) = exp(x + y), and log(exp(x)·exp(y)) = x + y."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (x.exp() * y.exp()).log()
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+    return left, right
+
+
+# Pointwise functions
+
+
+@pair(x="b n")
+def sigmoid_by_definition() -> Sides:
+    """σ(x) = 1/(1 + exp(−x))."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def right(x: Tensor) -> Tensor:
+        return 1 / (1 + torch.exp(-x))
+
+    return left, right
+
+
+@pair(x="b n")
+def sigmoid_with_positive_exponent() -> Sides:
+    """exp(x)/(1 + exp(x)) = 1/(1 + exp(−x))."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp() / (1 + x.exp())
+
+    return left, right
+
+
+@pair(x="b n")
+def sigmoid_of_negative() -> Sides:
+    """σ(−x) = 1 − σ(x)."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sigmoid(-x)
+
+    def right(x: Tensor) -> Tensor:
+        return 1 - torch.sigmoid(x)
+
+    return left, right
+
+
+@pair(x="b n")
+def tanh_is_scaled_sigmoid() -> Sides:
+    """tanh(x) = 2σ(2x) − 1."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def right(x: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(2 * x) - 1
+
+    return left, right
+
+
+@pair(x="b n")
+def silu_by_definition() -> Sides:
+    """silu(x) = x·σ(x)."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.silu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x / (1 + (-x).exp())
+
+    return left, right
+
+
+@pair(x="b n")
+def gelu_tanh_by_definition() -> Sides:
+    """The tanh form of GELU written out."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x, approximate="tanh")
+
+    def right(x: Tensor) -> Tensor:
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + torch.tanh(inner))
+
+    return left, right
+
+
+@pair(x="b n")
+def gelu_exact_by_definition() -> Sides:
+    """GELU is x·Φ(x), with Φ the normal distribution: x/2·(1 + erf(x/√2))."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
+
+    return left, right
+
+
+@pair(x="b n")
+def relu_is_clamp() -> Sides:
+    """relu(x) = max(x, 0), by clamp."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(min=0)
+
+    return left, right
+
+
+@pair(x="b n")
+def relu_is_maximum() -> Sides:
+    """relu(x) = max(x, 0), by maximum with zeros."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.maximum(x, torch.zeros_like(x))
+
+    return left, right
+
+
+@pair(x="b n")
+def relu_is_where() -> Sides:
+    """relu(x) = x where x > 0, and 0 elsewhere."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, 0.0)
+
+    return left, right
+
+
+@pair(x="b n")
+def relu_from_absolute_value() -> Sides:
+    """relu(x) = (x + |x|)/2."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return (x + x.abs()) / 2
+
+    return left, right
+
+
+@pair(x="b n")
+def absolute_value_is_root_of_square() -> Sides:
+    """√(x²) = |x|."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.abs()
+
+    def right(x: Tensor) -> Tensor:
+        return x.square().sqrt()
+
+    return left, right
+
+
+@pair(x="b n")
+def reciprocal_root_two_ways() -> Sides:
+    """x·rsqrt(y) = x/√y for a positive y."""
+
+    def left(x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x * x + 1)
+
+    def right(x: Tensor) -> Tensor:
+        return x / torch.sqrt(1 + x.pow(2))
+
+    return left, right
+
+
+# Views
+
+
+@pair(x="b n d")
+def transpose_twice() -> Sides:
+    """A transposition is its own inverse."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.transpose(1, 2).transpose(1, 2)
+
+    def right(x: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b n h d")
+def permutations_compose() -> Sides:
+    """Two permutations are one."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.permute(2, 0, 3, 1).permute(1, 2, 0, 3)
+
+    def right(x: Tensor) -> Tensor:
+        return x.permute(0, 3, 2, 1)
+
+    return left, right
+
+
+@pair(x="b n d")
+def flip_twice() -> Sides:
+    """A reversal is its own inverse."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flip(1).flip(1)
+
+    def right(x: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b n d")
+def sum_ignores_order() -> Sides:
+    """A sum is the same in reverse."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flip(1).sum(1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.sum(1)
+
+    return left, right
+
+
+@pair(x="b n d")
+def flip_of_flattened_axes() -> Sides:
+    """Reversing a flattened axis reverses both of its digits."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).flip(1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.flip(1, 2).flatten(1)
+
+    return left, right
+
+
+@pair(x="b d", y="b n d")
+def expand_is_repeat() -> Sides:
+    """Repeating, expanding and broadcasting agree."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return y * x[:, None].expand(-1, y.shape[1], -1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return y * x.unsqueeze(1).repeat(1, y.shape[1], 1)
+
+    return left, right
+
+
+@pair(x="b n")
+def repeat_is_cat() -> Sides:
+    """x.repeat(1, 3) is three copies side by side."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.repeat(1, 3)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.cat([x, x, x], dim=1)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def stack_is_cat() -> Sides:
+    """stack concatenates along a new axis of size 1 each."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([x, y], dim=1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([x.unsqueeze(1), y.unsqueeze(1)], dim=1)
+
+    return left, right
+
+
+@pair(x="b n+m d", y="b n d")
+def split_then_cat() -> Sides:
+    """Cutting an axis and joining the parts gives it back."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        n = y.shape[1]
+        return torch.cat([x[:, :n], x[:, n:]], dim=1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b n", y="b m")
+def sum_of_concatenation() -> Sides:
+    """A sum over a concatenation is the sum of the parts' sums."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([x, y], dim=1).sum(1)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return x.sum(1) + y.sum(1)
+
+    return left, right
+
+
+@pair(x="b 2*n d")
+def even_and_odd_positions() -> Sides:
+    """Strided slices are the digits of a split axis."""
+
+    def left(x: Tensor) -> Tensor:
+        return x[:, ::2] + x[:, 1::2]
+
+    def right(x: Tensor) -> Tensor:
+        return x.unflatten(1, (-1, 2)).sum(2)
+
+    return left, right
+
+
+@pair(x="b n h*d", shape="h d")
+def heads_split_and_joined() -> Sides:
+    """Splitting heads, moving them outwards and back, and joining them is the identity."""
+
+    def left(x: Tensor, shape: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        h, d = shape.shape
+        heads = x.view(b, n, h, d).transpose(1, 2)
+        return heads.transpose(1, 2).reshape(b, n, h * d)
+
+    def right(x: Tensor, shape: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b c 2*n 2*m")
+def average_of_two_by_two_blocks() -> Sides:
+    """Average pooling by a view, and by strided slices."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(3, 5))
+
+    def right(x: Tensor) -> Tensor:
+        rows = x[:, :, ::2] + x[:, :, 1::2]
+        return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+    return left, right
+
+
+# Windows and patches
+
+
+@pair(x="b c n+k", w="o c k+1")
+def conv1d_as_windowed_matmul() -> Sides:
+    """A convolution contracts channels and offsets of the windows x[i + j]."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        k = w.shape[-1]
+        start = torch.arange(x.shape[-1] - k + 1)
+        windows = x[:, :, start[:, None] + torch.arange(k)]
+        return torch.einsum("bcnk,ock->bon", windows, w)
+
+    return left, right
+
+
+@pair(x="b c n+2", w="o c 3", bias="o")
+def conv1d_as_unfold_and_matmul() -> Sides:
+    """The same with unfold, kernel 3, as one flattened product with bias."""
+
+    def left(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv1d(x, w, bias)
+
+    def right(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        windows = x.unfold(2, 3, 1).transpose(1, 2).flatten(2)
+        return (windows @ w.flatten(1).T + bias).transpose(1, 2)
+
+    return left, right
+
+
+@pair(x="b c n+2", w="o c 3")
+def conv1d_as_sum_of_taps() -> Sides:
+    """A convolution with three taps is the sum of three shifted products."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        n = x.shape[-1] - 2
+        return w[:, :, 0] @ x[..., :n] + w[:, :, 1] @ x[..., 1 : n + 1] + w[:, :, 2] @ x[..., 2:]
+
+    return left, right
+
+
+@pair(x="b c n", w="o c", bias="o")
+def conv1d_of_width_one_is_linear() -> Sides:
+    """A convolution with one tap is a linear layer on channels."""
+
+    def left(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv1d(x, w.unsqueeze(-1), bias)
+
+    def right(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(x.transpose(1, 2), w, bias).transpose(1, 2)
+
+    return left, right
+
+
+@pair(x="b c n+k", u="o c k+1", v="o c k+1")
+def convolution_is_linear_in_its_kernel() -> Sides:
+    """conv(x, u + v) = conv(x, u) + conv(x, v)."""
+
+    def left(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        return F.conv1d(x, u + v)
+
+    def right(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        return F.conv1d(x, u) + F.conv1d(x, v)
+
+    return left, right
+
+
+@pair(x="b c 4*n 4*m", w="e c 4 4", bias="e")
+def patch_embedding_as_linear() -> Sides:
+    """A convolution whose stride is its kernel is a linear layer on patches."""
+
+    def left(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv2d(x, w, bias, stride=4).flatten(2).transpose(1, 2)
+
+    def right(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        b, c, height, width = x.shape
+        patches = x.view(b, c, height // 4, 4, width // 4, 4).permute(0, 2, 4, 1, 3, 5)
+        return F.linear(patches.flatten(3).flatten(1, 2), w.flatten(1), bias)
+
+    return left, right
+
+
+# Whole layers
+
+
+@pair(x="b n c", gain="c", qkv="3*4*d c", out="c 4*d", gain2="c", up="f c", down="c f")
+def transformer_block_two_styles() -> Sides:
+    """A pre-norm block, module style with packed weights and gains against einsum and folding."""
+
+    def left(
+        x: Tensor, gain: Tensor, qkv: Tensor, out: Tensor, gain2: Tensor, up: Tensor, down: Tensor
+    ) -> Tensor:
+        b, n, _ = x.shape
+        packed = F.linear(rms_norm(x) * gain, qkv)
+        q, k, v = (y.view(b, n, 4, -1).transpose(1, 2) for y in packed.chunk(3, dim=-1))
+        x = x + F.linear(sdpa_causal(q, k, v).transpose(1, 2).reshape(b, n, -1), out)
+        return x + F.linear(F.silu(F.linear(rms_norm(x) * gain2, up)), down)
+
+    def right(
+        x: Tensor, gain: Tensor, qkv: Tensor, out: Tensor, gain2: Tensor, up: Tensor, down: Tensor
+    ) -> Tensor:
+        y = rms_norm(x)
+        q, k, v = (
+            torch.einsum("bnc,hdc->bhnd", y, w.unflatten(0, (4, -1)))
+            for w in (qkv * gain).chunk(3)
+        )
+        heads = causal_by_tril(q, k, v)
+        x = torch.einsum("bhnd,chd->bnc", heads, out.unflatten(1, (4, -1))) + x
+        hidden = rms_norm(x) @ (up * gain2).T
+        return hidden * torch.sigmoid(hidden) @ down.T + x
+
+    return left, right
+
+
+# Later: operators beyond the first set
+
+
+@later(x="b n h d", cos="n d", sin="n d")
+def rotary_half_rotated_forms() -> Sides:
+    """Rotary embedding by rotate_half, and by explicit halves."""
+
+    def left(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        cos, sin = torch.cat([cos, cos], -1)[:, None], torch.cat([sin, sin], -1)[:, None]
+        x = torch.cat([x, x.flip(-1)], -1)
+        first, second = x.chunk(2, dim=-1)
+        return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+    def right(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        c, s, y = cos[:, None], sin[:, None], x.flip(-1)
+        return torch.cat([x * c - y * s, y * c + x * s], dim=-1)
+
+    return left, right
+
+
+@later(x="b n 2*d", cos="n d", sin="n d")
+def rotary_interleaved_forms() -> Sides:
+    """Interleaved rotary embedding by strided slices and stack, and as 2 × 2 rotations."""
+
+    def left(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        even, odd = x[..., ::2], x[..., 1::2]
+        return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+    def right(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        rows = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+        return torch.einsum("ndij,bndj->bndi", rows, x.unflatten(-1, (-1, 2))).flatten(-2)
+
+    return left, right
+
+
+@later(x="b n d")
+def cumulative_sum_is_triangular_matmul() -> Sides:
+    """A prefix sum is a product with a lower triangle of ones."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.cumsum(1)
+
+    def right(x: Tensor) -> Tensor:
+        n = x.shape[1]
+        return torch.ones(n, n, dtype=x.dtype).tril() @ x
+
+    return left, right
+
+
+@later(q="b h n d", k="b h n d", v="b h n e")
+def causal_linear_attention_by_prefix_sums() -> Sides:
+    """Masked (Q Kᵀ) V is Q times the prefix sums of k vᵀ."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (q @ k.mT).tril() @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        state = (k.unsqueeze(-1) * v.unsqueeze(-2)).cumsum(2)
+        return torch.einsum("bhnd,bhnde->bhne", q, state)
+
+    return left, right
+
+
+@later(x="b c n", w="o c 3", bias="o")
+def padded_convolution_pads_first() -> Sides:
+    """padding=1 is a zero on each side."""
+
+    def left(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv1d(x, w, bias, padding=1)
+
+    def right(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv1d(F.pad(x, (1, 1)), w, bias)
+
+    return left, right
+
+
+@later(x="b c n+2 m+2", w="o c 3 3")
+def conv2d_as_unfold_and_matmul() -> Sides:
+    """im2col: F.unfold lists the windows as columns."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv2d(x, w).flatten(2)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return w.flatten(1) @ F.unfold(x, (3, 3))
+
+    return left, right
+
+
+@later(x="b 2*c n+2", w="2*o c 3")
+def grouped_convolution_is_two_convolutions() -> Sides:
+    """Two groups: each half of the channels has its own kernels."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w, groups=2)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        (x1, x2), (w1, w2) = x.chunk(2, dim=1), w.chunk(2, dim=0)
+        return torch.cat([F.conv1d(x1, w1), F.conv1d(x2, w2)], dim=1)
+
+    return left, right
+
+
+@later(x="b c n m", w="o c 3 3", mean="o", spread="o", gain="o", shift="o", assume=("n >= 3", "m >= 3"))
+def batch_norm_folds_into_convolution() -> Sides:
+    """In evaluation, batch norm scales each kernel and gives a bias."""
+
+    def left(
+        x: Tensor, w: Tensor, mean: Tensor, spread: Tensor, gain: Tensor, shift: Tensor
+    ) -> Tensor:
+        return F.batch_norm(F.conv2d(x, w), mean, spread.square(), gain, shift)
+
+    def right(
+        x: Tensor, w: Tensor, mean: Tensor, spread: Tensor, gain: Tensor, shift: Tensor
+    ) -> Tensor:
+        scale = gain / (spread.square() + 1e-5).sqrt()
+        return F.conv2d(x, w * scale[:, None, None, None], shift - mean * scale)
+
+    return left, right
+
+
+@later(x="b 4*c n", gain="4*c", shift="4*c", assume=("n >= 2",))
+def group_norm_by_view() -> Sides:
+    """Group norm normalises each group of channels with its positions."""
+
+    def left(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        return F.group_norm(x, 4, gain, shift)
+
+    def right(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+        y = x.unflatten(1, (4, -1))
+        centred = y - y.mean(dim=(2, 3), keepdim=True)
+        var = centred.square().mean(dim=(2, 3), keepdim=True)
+        return (centred * torch.rsqrt(var + 1e-5)).flatten(1, 2) * gain[:, None] + shift[:, None]
+
+    return left, right
+
+
+@later(x="b c 2*n")
+def average_pooling_is_mean_of_blocks() -> Sides:
+    """Pooling whose stride is its window averages the digits of a split axis."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.avg_pool1d(x, 2)
+
+    def right(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, 2)).mean(-1)
+
+    return left, right
+
+
+@later(x="b c 2*n 2*m")
+def maximum_pooling_is_maximum_of_blocks() -> Sides:
+    """The same for the maximum."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.max_pool2d(x, 2)
+
+    def right(x: Tensor) -> Tensor:
+        return x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(3, 5))
+
+    return left, right
+
+
+@later(q="b h n d", k="b h m d", v="b h m d", lengths="b : int",
+       assume=("lengths >= 1", "lengths <= m"))
+def padding_mask_by_length() -> Sides:
+    """Keys beyond a sequence's length are masked; a length of at least 1 leaves a key."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Tensor:
+        mask = torch.arange(k.shape[-2]) < lengths[:, None]
+        scores = q @ k.mT * q.shape[-1] ** -0.5
+        return scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Tensor:
+        mask = lengths.view(-1, 1, 1, 1) > torch.arange(k.shape[-2])
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    return left, right
+
+
+@later(q="b h n d", k="b h n d", v="b h n d")
+def sliding_window_two_ways() -> Sides:
+    """The last four keys: i − 4 < j ≤ i, by comparison and by two triangles."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        position = torch.arange(q.shape[-2])
+        distance = position[:, None] - position
+        mask = (distance >= 0) & (distance < 4)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n = q.shape[-2]
+        band = torch.ones(n, n, dtype=torch.bool).tril() & torch.ones(n, n, dtype=torch.bool).triu(-3)
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return torch.where(band, scores, float("-inf")).softmax(-1) @ v
+
+    return left, right
+
+
+@later(q="b h n d", k="b h m d", v="b h m d", assume=("n <= m",))
+def causal_aligned_at_the_end() -> Sides:
+    """Decoding: the last query sees every key, j ≤ i + (m − n)."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, m = q.shape[-2], k.shape[-2]
+        mask = torch.ones(n, m, dtype=torch.bool).tril(diagonal=m - n)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, m = q.shape[-2], k.shape[-2]
+        future = torch.arange(m) > torch.arange(n)[:, None] + (m - n)
+        return (q @ k.mT * q.shape[-1] ** -0.5).masked_fill(future, float("-inf")).softmax(-1) @ v
+
+    return left, right
+
+
+@later(scores="b n")
+def softcap_two_ways() -> Sides:
+    """50·tanh(x/50), with tanh by sigmoid."""
+
+    def left(scores: Tensor) -> Tensor:
+        return torch.tanh(scores / 50) * 50
+
+    def right(scores: Tensor) -> Tensor:
+        return 100 * torch.sigmoid(scores / 25) - 50
+
+    return left, right
+
+
+@later(x="b n")
+def log_sigmoid_by_definition() -> Sides:
+    """log σ(x) = −log(1 + exp(−x))."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.logsigmoid(x)
+
+    def right(x: Tensor) -> Tensor:
+        return -torch.log(1 + torch.exp(-x))
+
+    return left, right
+
+
+@later(x="b n d", assume=("n >= 2",))
+def roll_is_cat_of_slices() -> Sides:
+    """Rolling by one moves the last position to the front."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.roll(1, dims=1)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.cat([x[:, -1:], x[:, :-1]], dim=1)
+
+    return left, right
+
+
+# Equal, but plain torch.export fixes a size that the pair leaves open
+
+
+@specialising(q="b h n d", k="b h m d", v="b h m d")
+def attention_with_math_sqrt() -> Sides:
+    """math.sqrt(d) asks the traced size for a float, which fixes d unless sqrt is replaced."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))).softmax(-1) @ v
+
+    return left, sdpa
+
+
+@specialising(x="b c n+k", w="o c k+1")
+def conv1d_as_unfold_of_any_width() -> Sides:
+    """Tensor.unfold fixes the width of its window."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return torch.einsum("bcnk,ock->bon", x.unfold(2, w.shape[-1], 1), w)
+
+    return left, right
+
+
+@specialising(ids="b n : int", table="v d", assume=("ids < v",))
+def embedding_is_one_hot_function() -> Sides:
+    """F.one_hot fixes the number of classes."""
+
+    def left(ids: Tensor, table: Tensor) -> Tensor:
+        return F.embedding(ids, table)
+
+    def right(ids: Tensor, table: Tensor) -> Tensor:
+        return F.one_hot(ids, table.shape[0]).to(table.dtype) @ table
+
+    return left, right

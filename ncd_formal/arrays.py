@@ -14,8 +14,8 @@ Source: Weaves, Wires, and Morphisms, definition of Br (definitions 9 to 13 of v
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, Union
 
@@ -442,3 +442,49 @@ def split_sizes(extent: Polynomial, parts: int, origin: str = "") -> tuple[Polyn
     if piece is None:
         raise InputError(f"{origin or 'split'}: {parts} does not divide {extent} for all sizes")
     return (piece,) * parts
+
+
+def substitute(outputs: Sequence[Array], values: Mapping[str, Array]) -> tuple[Array, ...]:
+    """The outputs with inputs replaced by other arrays of the same shape.
+
+    Errors: InputError where a shape differs.
+    """
+    made: dict[Array, Array] = {}
+
+    def new(array: Array) -> Array:
+        if isinstance(array, InputArray) and array.name in values:
+            value = values[array.name]
+            if value.shape != array.shape:
+                raise InputError(
+                    f"{array.name} has shape {show_shape(array.shape)}, what is given for it "
+                    f"{show_shape(value.shape)}"
+                )
+            return value
+        if all(made[source] is source for source in array.sources):
+            return array
+        if isinstance(array, (Reindexed, Regrouped, Reduced)):
+            return replace(array, source=made[array.source])
+        if isinstance(array, (Pointwise, OpaqueArray)):
+            return replace(array, operands=tuple(made[o] for o in array.operands))
+        assert isinstance(array, Concatenated)
+        return replace(array, parts=tuple(made[p] for p in array.parts))
+
+    for array in topological(outputs):
+        made[array] = new(array)
+    return tuple(made[output] for output in outputs)
+
+
+def topological(outputs: Iterable[Array]) -> list[Array]:
+    """Every array that the outputs are made from, sources first."""
+    order: list[Array] = []
+    seen: set[Array] = set()
+    stack = [(array, False) for array in reversed(list(outputs))]
+    while stack:
+        array, ready = stack.pop()
+        if ready:
+            order.append(array)
+        elif array not in seen:
+            seen.add(array)
+            stack.append((array, True))
+            stack.extend((source, False) for source in reversed(array.sources))
+    return order

@@ -33,6 +33,7 @@ from ncd_formal.arrays import (
     Reduced,
     Regrouped,
     Reindexed,
+    topological,
 )
 from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError
@@ -99,22 +100,6 @@ def elaborate(programs: Sequence[Sequence[Array]], context: Context | None = Non
     pull = _Pull(classes, context or Context())
     elaborated = tuple(tuple(map(pull.output, outputs)) for outputs in programs)
     return Elaboration(pull.context, elaborated)
-
-
-def topological(outputs: Iterable[Array]) -> list[Array]:
-    """Every array that the outputs are made from, sources first."""
-    order: list[Array] = []
-    seen: set[int] = set()
-    stack = [(array, False) for array in reversed(list(outputs))]
-    while stack:
-        array, ready = stack.pop()
-        if ready:
-            order.append(array)
-        elif id(array) not in seen:
-            seen.add(id(array))
-            stack.append((array, True))
-            stack.extend((source, False) for source in reversed(array.sources))
-    return order
 
 
 class _Classes:

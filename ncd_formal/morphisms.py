@@ -70,7 +70,7 @@ from ncd_formal.arrays import Array, Kind, expand, input_array, permute, pointwi
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import elaborate
 from ncd_formal.errors import InputError
-from ncd_formal.operators import POINTWISE
+from ncd_formal.operators import POINTWISE, Extent
 from ncd_formal.sizes import Polynomial, product, size
 from ncd_formal.strides import Shape, StrideMap, selection, show_shape
 from ncd_formal.strides import identity as same_index
@@ -124,16 +124,27 @@ Types = tuple[ArrayType, ...]
 """An object of Br: a tuple of array types."""
 AxesLike = str | Polynomial | Iterable[Axis]
 TypesLike = str | ArrayType | Iterable[ArrayType]
+Sizes = Mapping[str, Extent]
+"""The sizes of axes whose name is not their size."""
 
 
-def axes_of(axes: AxesLike) -> Axes:
-    """Axes from their text, sizes between blanks: ``axes_of("b h 4*d")``."""
+def axes_of(axes: AxesLike, sizes: Sizes | None = None) -> Axes:
+    """Axes from their text, between blanks: ``axes_of("b h 4*d")``.
+
+    A name in ``sizes`` has that size; any other text is a size, and a name of that size.
+    """
     if isinstance(axes, str):
-        return tuple(Axis(size(text), text if text.isidentifier() else "") for text in axes.split())
+        return tuple(_axis(text, sizes or {}) for text in axes.split())
     return (Axis(axes),) if isinstance(axes, Polynomial) else tuple(axes)
 
 
-def types_of(types: TypesLike) -> Types:
+def _axis(text: str, sizes: Sizes) -> Axis:
+    extent = sizes.get(text, text)
+    name = text if text.isidentifier() else ""
+    return Axis(extent if isinstance(extent, Polynomial) else size(extent), name)
+
+
+def types_of(types: TypesLike, sizes: Sizes | None = None) -> Types:
     """Array types from their text: ``types_of("b h n d, b 1 n m : boolean")``; "" is none.
 
     A number, an array without axes, is written ``()``.
@@ -144,12 +155,12 @@ def types_of(types: TypesLike) -> Types:
         return (types,)
     if not isinstance(types, str):
         return tuple(types)
-    return tuple(map(_type_of, types.split(","))) if types.strip() else ()
+    return tuple(_type_of(text, sizes) for text in types.split(",")) if types.strip() else ()
 
 
-def _type_of(text: str) -> ArrayType:
+def _type_of(text: str, sizes: Sizes | None) -> ArrayType:
     dimensions, kind = _split_kind(text)
-    return ArrayType(() if dimensions == "()" else axes_of(dimensions), kind)
+    return ArrayType(() if dimensions == "()" else axes_of(dimensions, sizes), kind)
 
 
 def _split_kind(text: str) -> tuple[str, Kind]:
@@ -394,12 +405,12 @@ def _aligned(f: Morphism, g: Morphism) -> tuple[Morphism, Morphism]:
 
     if len(given) != len(taken):
         raise wrong(f"{len(given)} arrays are not {len(taken)}")
-    leads: set[tuple[int, Axes]] = set()
+    leads: dict[tuple[int, Axes], None] = {}
     for k, (a, b) in enumerate(zip(given, taken, strict=True), start=1):
         if a.kind != b.kind:
             raise wrong(f"array {k} is {a.kind} on the left and {b.kind} on the right")
         longer, lead = max(a.axes, b.axes, key=len), len(a.axes) - len(b.axes)
-        leads.add((lead, longer[: abs(lead)]))
+        leads[lead, longer[: abs(lead)]] = None
         pairs = zip(reversed(a.axes), reversed(b.axes), strict=False)
         for j, (left, right) in enumerate(pairs, start=1):
             if left != right:
@@ -408,9 +419,7 @@ def _aligned(f: Morphism, g: Morphism) -> tuple[Morphism, Morphism]:
                     "right"
                 )
     if len(leads) > 1:
-        shown = " and ".join(
-            f"({', '.join(map(str, lead))})" for _, lead in sorted(leads, key=lambda x: x[0])
-        )
+        shown = " and ".join(str(ArrayType(axes)) for _, axes in leads)
         raise wrong(f"the further leading axes {shown} differ")
     ((lead, axes),) = leads
     return (f, g >> axes) if lead > 0 else (f >> axes, g)
@@ -491,6 +500,7 @@ def _dropout(x: Array, noise: Array, probability: float) -> Array:
 DEFINITIONS: Mapping[str, Definition] = {
     **{name: _pointwise(name) for name in POINTWISE},
     **{monoid.lower(): _fold(monoid) for monoid in ("Sum", "Product", "Max", "Min", "All", "Any")},
+    "identity": lambda types, operands, settings: operands[0],
     # (n) → ()
     "mean": _calls(operators.mean, dims=(-1,)),
     "variance": _calls(operators.variance, dims=(-1,)),
@@ -692,20 +702,29 @@ _TOKEN = re.compile(r"[\[\]]|[^\s\[\]]+")
 
 
 def broadcast(
-    name: str, pattern: str, *, deterministic: bool = True, **settings: Setting
+    name: str,
+    pattern: str,
+    *,
+    sizes: Sizes | None = None,
+    deterministic: bool = True,
+    **settings: Setting,
 ) -> Broadcasted:
     """A broadcasted operator from a pattern: brackets hold the axes that the operator sees.
 
     ``broadcast("softmax", "b h n [m] -> b h n [m]")``, ``broadcast("multiply", "n d, m d -> n m
     d")``.  The degree is what is outside the brackets on the right, and each input reads it by
-    name; ``1`` is an axis of size 1, read at 0.  ``: boolean`` and ``: integer`` after an array
-    give its kind.  Without a definition of ``name``, the right side gives the codomain.
+    name; ``1`` is an axis of size 1, read at 0.  An axis has the size that it is named after,
+    unless ``sizes`` has its name.  ``: boolean`` and ``: integer`` after an array give its kind.
+    Without a definition of ``name``, the right side gives the codomain.
 
     Errors: InputError with the pattern, for axes and shapes that do not fit.
     """
 
     def wrong(why: str) -> InputError:
         return InputError(f"{name} {pattern!r}: {why}")
+
+    def axes(names: Iterable[str]) -> Axes:
+        return axes_of(" ".join(names), sizes)
 
     def side(text: str) -> list[tuple[list[str], Weave, ArrayType]]:
         """For each array its tiled axes, its weave, and what the operator sees."""
@@ -723,7 +742,7 @@ def broadcast(
                     weave.append(not inside)
             if inside:
                 raise wrong("brackets do not match")
-            result.append((tiled, tuple(weave), ArrayType(axes_of(" ".join(seen)), kind)))
+            result.append((tiled, tuple(weave), ArrayType(axes(seen), kind)))
         return result
 
     left, arrow, right = pattern.partition("->")
@@ -735,13 +754,13 @@ def broadcast(
     degree = outputs[0][0]
     if any(tiled != degree for tiled, _, _ in outputs) or len(set(degree)) != len(degree):
         raise wrong("the results tile the same axes, each of them once")
-    shape = tuple(axis.size for axis in axes_of(" ".join(degree)))
+    shape = tuple(axis.size for axis in axes(degree))
     reads = []
     for tiled, _, _ in inputs:
         for axis in tiled:
             if axis not in degree and axis != "1":
                 raise wrong(f"{axis} is neither in brackets nor in the result")
-        extents = tuple(axis.size for axis in axes_of(" ".join(tiled)))
+        extents = tuple(axis.size for axis in axes(tiled))
         sources = [degree.index(axis) if axis in degree else None for axis in tiled]
         reads.append(selection(shape, extents, sources, [size(0)] * len(tiled)))
     domain = tuple(seen for _, _, seen in inputs)
@@ -753,38 +772,41 @@ def broadcast(
         codomain = (replace(codomain[0], kind=found.kind),)
     return Broadcasted(
         Operator(name, domain, codomain, tuple(sorted(settings.items())), deterministic),
-        axes_of(" ".join(degree)),
+        axes(degree),
         tuple(weave for _, weave, _ in inputs),
         tuple(weave for _, weave, _ in outputs),
         tuple(reads),
     )
 
 
-def contraction(pattern: str) -> Morphism:
+def contraction(pattern: str, sizes: Sizes | None = None) -> Morphism:
     """The sum of products over the axes that the result lacks.
 
     ``contraction("h n d, h m d -> h n m")``: products at every index of all the axes, then their
-    sum.  No operator of its own.
+    sum.  It needs no operator of its own.
 
     Errors: InputError with the pattern, for axes that do not fit.
 
     Source: Neural Circuit Diagrams, section on linearity (inner and outer products, diagonals).
     """
-    left, _, right = (part.strip() for part in pattern.partition("->"))
-    operands = [part.strip() for part in left.split(",")]
-    result = right.split()
-    summed = [a for a in dict.fromkeys(left.replace(",", " ").split()) if a not in result]
-    everything = " ".join([*result, *summed])
-    if len(operands) == 1:
-        f: Morphism = broadcast("identity", f"{left} -> {everything}")
+    left, arrow, right = (part.strip() for part in pattern.partition("->"))
+    first, *others = (part.strip() for part in left.split(","))
+    named = dict.fromkeys(left.replace(",", " ").split())
+    kept = right.split()
+    if not arrow or not named.keys() >= {*kept}:
+        raise InputError(f"contraction {pattern!r}: the result has axes of the left side only")
+    summed = [axis for axis in named if axis not in kept]
+    every = " ".join([*kept, *summed])
+    if not others:
+        f: Morphism = broadcast("identity", f"{first} -> {every}", sizes=sizes)
     else:
-        f = broadcast("multiply", f"{operands[0]}, {operands[1]} -> {everything}")
-    for operand in operands[2:]:
-        factor = broadcast("multiply", f"{everything}, {operand} -> {everything}")
-        f = (f * identity(operand)) @ factor
+        f = broadcast("multiply", f"{first}, {others[0]} -> {every}", sizes=sizes)
+    for operand in others[1:]:
+        factor = broadcast("multiply", f"{every}, {operand} -> {every}", sizes=sizes)
+        f = (f * identity(types_of(operand, sizes))) @ factor
     if not summed:
         return f
-    return f @ broadcast("sum", f"{' '.join(result)} [{' '.join(summed)}] -> {right or '()'}")
+    return f @ broadcast("sum", f"{right} [{' '.join(summed)}] -> {right or '()'}", sizes=sizes)
 
 
 def reindexing(

@@ -7,47 +7,22 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from evaluation import SIZES, array, draw, value
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from ncd_formal import operators as op
-from ncd_formal.arrays import Array, Kind, input_array, iota, number, pointwise, unsqueeze
+from ncd_formal.arrays import Array, Kind, iota, number, pointwise, unsqueeze
 from ncd_formal.elaboration import elaborate
 from ncd_formal.errors import InputError
-from ncd_formal.semantics import Evaluator
 from ncd_formal.sizes import size
 from ncd_formal.wires import ONE, ZERO, Term, constant, index, input_at, predicate
 
-SIZES = {"b": 2, "c": 4, "d": 3, "g": 2, "h": 2, "m": 5, "n": 6}
-NAN, INFINITY = math.nan, math.inf
-
-
-def array(name: str, shape: str, kind: Kind = "real") -> Array:
-    return input_array(name, [size(text) for text in shape.split()], kind)
-
-
-def value(result: Array, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The result under the reference semantics, at SIZES."""
-    elaboration = elaborate([[result]])
-    ((output,),) = elaboration.programs
-    evaluate = Evaluator(
-        elaboration.context, SIZES, {name: t.double().numpy() for name, t in inputs.items()}
-    )
-    return torch.tensor(np.array(evaluate.output(output.term, output.layout)))
-
-
-def draw(shape: str, kind: Kind = "real", below: int = 2, seed: int = 0) -> Tensor:
-    extents = [size(text).evaluate(SIZES) for text in shape.split()]
-    generator = torch.Generator().manual_seed(seed)
-    if kind == "real":
-        return torch.randn(extents, dtype=torch.float64, generator=generator)
-    whole = torch.randint(below, extents, generator=generator)
-    return whole.bool() if kind == "boolean" else whole
+INFINITY = math.inf
 
 
 def agree(

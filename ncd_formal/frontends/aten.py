@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
-from typing import Any, Union
+from typing import Any, TypeVar
 
 import torch
 
@@ -41,9 +41,9 @@ from ncd_formal.frontends.symbolic import Conditions
 from ncd_formal.sizes import Polynomial, product, quotient, size
 from ncd_formal.strides import Shape, StrideMap
 
-Extent = Union[int, Polynomial]
-Scalar = Union[bool, int, float, Polynomial, Array]
-Result = Union[Array, tuple[Array, ...]]
+Extent = int | Polynomial
+Scalar = bool | int | float | Polynomial | Array
+Result = Array | tuple[Array, ...]
 
 
 class UnsupportedError(Exception):
@@ -166,7 +166,7 @@ class Site:
         return replace(pointwise("identity", x, origin=self.origin), kind=kind)
 
     def truth(self, x: Array) -> Array:
-        """Whether each value is not 0."""
+        """Whether each value is not 0, as a boolean array."""
         return x if x.kind == "boolean" else self.apply("not_equal", x, 0)
 
 
@@ -192,6 +192,7 @@ def show_root(sign: int, inverse: bool, k: int) -> str:
 # The table -------------------------------------------------------------------------------------
 
 Handler = Callable[..., Result]
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,23 @@ _IMMATERIAL = frozenset(
 _RENAMED = {"self": "x", "input": "x"}
 
 
-def aten(*names: str) -> Callable[[Handler], Handler]:
+def _arguments(name: str) -> list[str]:
+    """The arguments of an operator by their names in ATen's schema."""
+    packet, overload = name.split(".")
+    schema = getattr(getattr(torch.ops.aten, packet), overload)._schema
+    return [argument.name for argument in schema.arguments]
+
+
+def aten(*names: str) -> Callable[[H], H]:
     """Register a handler for operators: ``@aten("softmax.int", "_softmax.default")``."""
 
-    def register(handler: Handler) -> Handler:
-        takes = frozenset(list(inspect.signature(handler).parameters)[1:])
+    def register(handler: H) -> H:
+        parameters = list(inspect.signature(handler).parameters.values())[1:]
         for name in names:
-            ATEN[f"aten.{name}"] = Entry(handler, takes)
+            takes = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+            if any(p.kind is p.VAR_KEYWORD for p in parameters):
+                takes |= {_RENAMED.get(a, a) for a in _arguments(name)}
+            ATEN[f"aten.{name}"] = Entry(handler, frozenset(takes))
         return handler
 
     return register
@@ -240,10 +251,10 @@ def apply(site: Site, arguments: Mapping[str, Any], defaults: Mapping[str, Any])
             given[renamed] = value
         elif name not in _IMMATERIAL and not (name in defaults and _same(value, defaults[name])):
             return None
-    dtype = arguments.get("dtype")
-    x = given.get("x")
-    if isinstance(dtype, torch.dtype) and isinstance(x, Array) and "dtype" not in entry.takes:
-        if x.kind == "real" and kind_of(dtype) != "real":
+    dtype, x = arguments.get("dtype"), given.get("x")
+    if isinstance(dtype, torch.dtype) and "dtype" not in entry.takes:
+        converted = kind_of(dtype) != "real"
+        if converted and isinstance(x, Array) and x.kind == "real":
             return None
     try:
         return entry.handler(site, **given)
@@ -260,14 +271,10 @@ def _same(value: object, default: object) -> bool:
 
 def _pointwise(function: str, *names: str) -> None:
     """Register operators that apply ``function`` to all their operands, in order."""
-    for name in names:
-        overload = getattr(getattr(torch.ops.aten, name.split(".")[0]), name.split(".")[1])
-        operands = [a.name for a in overload._schema.arguments if not a.kwarg_only]
 
-        def handler(site: Site, **operands: Scalar) -> Array:
-            return site.apply(function, *operands.values())
-
-        ATEN[f"aten.{name}"] = Entry(handler, frozenset(_RENAMED.get(n, n) for n in operands))
+    @aten(*names)
+    def handler(site: Site, **operands: Scalar) -> Array:
+        return site.apply(function, *operands.values())
 
 
 for _name in (
@@ -368,7 +375,7 @@ def _softplus(site: Site, x: Array, beta: Scalar = 1, threshold: Scalar = 20) ->
     return site.apply("where", site.apply("greater", scaled, threshold), x, soft)
 
 
-@aten("clamp.default", "clamp.Tensor", "hardtanh.default")
+@aten("clamp.default", "clamp.Tensor", "hardtanh.default", "relu6.default")
 def _clamp(
     site: Site,
     x: Array,
@@ -378,6 +385,8 @@ def _clamp(
     max_val: Scalar | None = None,
 ) -> Array:
     low, high = (min, max) if min_val is None else (min_val, max_val)
+    if site.name == "relu6":
+        low, high = 0, 6
     if low is not None:
         x = site.apply("maximum", x, low)
     return x if high is None else site.apply("minimum", x, high)
@@ -438,13 +447,18 @@ def _same_values(site: Site, x: Array) -> Array:
     return x
 
 
-@aten("_to_copy.default", "to.dtype", "to.dtype_layout", "to.device", "type_as.default")
+@aten("_to_copy.default", "to.dtype", "to.dtype_layout", "to.device")
 def _convert(site: Site, x: Array, dtype: torch.dtype | None = None) -> Array:
     if site.kind == "boolean":
         return site.truth(x)
     if x.kind == "real" and site.kind == "integer":
         x = _truncated(site, x)
     return site.cast(x, site.kind)
+
+
+@aten("type_as.default")
+def _type_as(site: Site, x: Array, other: Array) -> Array:
+    return _convert(site, x)
 
 
 @aten("copy.default")
@@ -540,14 +554,27 @@ def _axis(x: Array, dim: int) -> int:
     return dim % x.rank if x.rank else 0
 
 
-@aten("view.default", "reshape.default", "_unsafe_view.default", "view_copy.default")
-def _view(site: Site, x: Array, size: object, shape: object = None) -> Array:
+@aten("view.default", "_unsafe_view.default", "view_copy.default", "reshape.default")
+@aten("flatten.using_ints", "unflatten.int", "view_as.default", "reshape_as.default")
+def _view(site: Site, x: Array, **shape: object) -> Array:
     return arrays.view(x, site.shape, site.origin)
 
 
 @aten("permute.default")
 def _permute(site: Site, x: Array, dims: Sequence[int]) -> Array:
     return arrays.permute(x, dims, site.origin)
+
+
+@aten("movedim.int", "moveaxis.int")
+def _movedim(
+    site: Site, x: Array, source: int | Sequence[int], destination: int | Sequence[int]
+) -> Array:
+    before = [source] if isinstance(source, int) else source
+    after = [destination] if isinstance(destination, int) else destination
+    moved = {d % x.rank: s % x.rank for s, d in zip(before, after, strict=True)}
+    rest = iter(k for k in range(x.rank) if k not in moved.values())
+    order = [moved[k] if k in moved else next(rest) for k in range(x.rank)]
+    return arrays.permute(x, order, site.origin)
 
 
 @aten("transpose.int")
@@ -568,8 +595,8 @@ def _mt(site: Site, x: Array) -> Array:
     return _transpose(site, x, -2, -1)
 
 
-@aten("expand.default")
-def _expand(site: Site, x: Array, size: object) -> Array:
+@aten("expand.default", "expand_as.default", "broadcast_to.default")
+def _expand(site: Site, x: Array, **shape: object) -> Array:
     return arrays.expand(x, site.shape, site.origin)
 
 
@@ -679,20 +706,28 @@ def _split(site: Site, x: Array, split_size: Extent, dim: int = 0) -> tuple[Arra
     return _pieces(site, x, [size(1) * split_size] * (parts - 1) + [last], dim)
 
 
-@aten("split_with_sizes.default")
+@aten("chunk.default", "tensor_split.sections")
+def _chunk(site: Site, x: Array, dim: int = 0, **parts: object) -> tuple[Array, ...]:
+    dim = _axis(x, dim)
+    return _pieces(site, x, [site.shape_of(part)[dim] for part in site.result], dim)
+
+
+@aten("split_with_sizes.default", "split.sizes")
 def _split_with_sizes(
-    site: Site, x: Array, split_sizes: Sequence[Extent], dim: int = 0
+    site: Site,
+    x: Array,
+    split_sizes: Sequence[Extent] | None = None,
+    split_size: Sequence[Extent] | None = None,
+    dim: int = 0,
 ) -> tuple[Array, ...]:
-    extents = [size(1) * s for s in split_sizes]
+    extents = [size(1) * s for s in split_sizes or split_size or ()]
     total, extent = sum(extents, size(0)), x.shape[_axis(x, dim)]
     if total is not extent:
         raise InputError(f"{site.origin}: the parts have {total} of {extent} in all")
     return _pieces(site, x, extents, dim)
 
 
-def _pieces(
-    site: Site, x: Array, extents: Iterable[Polynomial], dim: int
-) -> tuple[Array, ...]:
+def _pieces(site: Site, x: Array, extents: Iterable[Polynomial], dim: int) -> tuple[Array, ...]:
     offset, result = size(0), []
     for extent in extents:
         site.require(extent)
@@ -745,9 +780,7 @@ def _rolled(site: Site, x: Array, shift: Extent, dim: int) -> Array:
 
 
 @aten("diagonal.default")
-def _diagonal(
-    site: Site, x: Array, offset: Extent = 0, dim1: int = 0, dim2: int = 1
-) -> Array:
+def _diagonal(site: Site, x: Array, offset: Extent = 0, dim1: int = 0, dim2: int = 1) -> Array:
     offset, extent = size(1) * offset, site.shape[-1]
     below = (offset.constant or 0) < 0
     rows, columns = (-offset, size(0)) if below else (size(0), offset)
@@ -833,9 +866,7 @@ def affine_form(x: Array) -> tuple[Polynomial, tuple[Polynomial, ...]] | None:
         long = [s for s in x.source.shape if s is not size(1)]
         if form is None or long != [s for s in x.shape if s is not size(1)]:
             return None
-        strides = iter(
-            f for f, s in zip(form[1], x.source.shape, strict=True) if s is not size(1)
-        )
+        strides = iter(f for f, s in zip(form[1], x.source.shape, strict=True) if s is not size(1))
         return form[0], tuple(size(0) if s is size(1) else next(strides) for s in x.shape)
     if not isinstance(x, Pointwise):
         return None
@@ -961,7 +992,7 @@ def _zero(site: Site, x: Array) -> Array:
 
 # Reductions ------------------------------------------------------------------------------------
 
-Dims = Union[int, Sequence[int], None]
+Dims = int | Sequence[int] | None
 
 
 def _dims(x: Array, dim: Dims) -> list[int]:
@@ -1301,6 +1332,24 @@ def _convolution(
     )
 
 
+@aten("conv1d.default", "conv2d.default", "conv3d.default")
+def _conv(
+    site: Site,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Sequence[Extent] = (1,),
+    padding: Sequence[Extent] = (0,),
+    dilation: Sequence[Extent] = (1,),
+    groups: Extent = 1,
+) -> Array:
+    if x.rank == weight.rank:
+        return _convolution(site, x, weight, bias, stride, padding, dilation, False, (0,), groups)
+    one = arrays.unsqueeze(x, 0, site.origin)
+    result = _conv(site, one, weight, bias, stride, padding, dilation, groups)
+    return arrays.choose(result, 0, 0, site.origin)
+
+
 def _each(values: Sequence[Extent], count: int) -> tuple[Extent, ...]:
     return tuple(values) * count if len(values) == 1 else tuple(values)
 
@@ -1320,9 +1369,7 @@ def _constant_pad(site: Site, x: Array, pad: Sequence[Extent], value: Scalar = 0
         margins = [
             None
             if cut.terms or not margin.terms
-            else arrays.expand(
-                filling, (*x.shape[:dim], margin, *x.shape[dim + 1 :]), site.origin
-            )
+            else arrays.expand(filling, (*x.shape[:dim], margin, *x.shape[dim + 1 :]), site.origin)
             for margin, cut in ((before, cut_before), (after, cut_after))
         ]
         parts = [p for p in (margins[0], x, margins[1]) if p is not None]

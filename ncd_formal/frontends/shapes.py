@@ -1,12 +1,13 @@
 """Declarations of inputs: ``"b h n d"``, ``"b 1 n m : bool"``, ``"n 4*d"``, ``""``.
 
 A declaration lists the dimensions of one tensor, separated by spaces, and after a colon its kind,
-which is real where none is given.  A dimension is a whole number, a name, or a polynomial of names
-written without spaces.  One name is one size wherever it occurs, in all inputs.
+which is real where none is given.  A dimension is a whole number, a name, or a sum or product of
+them, such as ``4*d`` or ``n + k``.  One name is one size wherever it occurs, in all inputs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ _KINDS: Mapping[str, Kind] = {
     "int": "integer",
     "integer": "integer",
 }
+
+_AROUND = re.compile(r"\s*([+*])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def parse_shape(name: str, text: str) -> Declaration:
     if colon and kind not in _KINDS:
         raise wrong(f"the kind is bool, int or real, not {kind!r}")
     shape: Shape = ()
-    for part in dimensions.split():
+    for part in _AROUND.sub(r"\1", dimensions).split():
         try:
             extent = size(part)
         except InputError as error:

@@ -9,7 +9,7 @@ sizes unless the declared shapes imply it, because a trace shows one path of the
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -90,7 +90,9 @@ class Symbols:
             return a
         if self.context.nonnegative(low - high):
             return b
-        raise UnknownSizeError(f"{name.lower()}({a}, {b}) is not known without a condition on the two")
+        raise UnknownSizeError(
+            f"{name.lower()}({a}, {b}) is not known without a condition on the two"
+        )
 
     def scalar(self, value: object, origin: str) -> Array:
         """The array of a symbolic number; whole numbers are of kind integer.
@@ -208,6 +210,7 @@ _MACHINERY = (
     f"{_TORCH}/utils/",
     _HERE,
 )
+_OPERATORS = f"{_TORCH}/_ops.py"
 # Model code that happens to live inside torch: its branches are the program's own.
 _MODELS = (f"{_TORCH}/nn/modules/", f"{_TORCH}/nn/functional.py")
 
@@ -222,10 +225,18 @@ def at_line(filename: str, line: int) -> str:
     return f"{Path(filename).name}:{line}"
 
 
+def operator_name(overload: torch._ops.OpOverload) -> str:
+    """``aten.softmax.int``, and ``aten.exp.default`` where the overload has no name."""
+    name = str(overload.name())
+    return name.replace("::", ".") + ("" if "." in name else ".default")
+
+
 class Recorder:
     """Collects the decisions of a trace, and the symbols that it is about."""
 
-    def __init__(self) -> None:
+    def __init__(self, defined: Container[str]) -> None:
+        """``defined`` holds the operators that are imported by their definitions."""
+        self._defined = defined
         self.decisions: list[Decision] = []
         self.shapes: ShapeEnv | None = None
 
@@ -248,28 +259,35 @@ class Recorder:
             ShapeEnv.evaluate_expr = evaluate  # type: ignore[method-assign]
 
     def _observe(self, expression: sympy.Basic, value: Any, guarded: bool) -> None:
-        """Keep what torch guards on, except for layouts, and all that the program itself asks.
+        """Keep what the program itself asks, and what torch guards on inside an unknown operator.
 
-        torch takes every size to be at least 2, and does not guard on what follows from that.
-        Inside torch this is harmless: operators are imported by their definitions, which hold at
-        every size.  A branch of the program on ``n == 1`` is not.
+        An operator that is imported by its definition holds at every size, whichever way torch
+        computes it.  What decides how an operator is decomposed does count, except for the layout
+        of memory.  torch takes every size to be at least 2, and does not guard on what follows
+        from that: harmless inside torch, but a branch of the program on ``n == 1`` is not.
         """
         frame: FrameType | None = sys._getframe(2)
-        asked_by = line = ""
+        asked_by = line = applied = ""
         while frame is not None:
-            filename = frame.f_code.co_filename
-            if filename.startswith(_HERE) or frame.f_code.co_name in _LAYOUT:
+            code = frame.f_code
+            filename = code.co_filename
+            if code.co_name in _LAYOUT:
+                return
+            if filename.startswith(_HERE):
                 break
             if not asked_by and not filename.startswith(_MACHINERY):
                 asked_by = filename
+            if filename == _OPERATORS:
+                overload = frame.f_locals.get("self")
+                if isinstance(overload, torch._ops.OpOverload):
+                    applied = operator_name(overload)
             if is_program_file(filename):
                 line = at_line(filename, frame.f_lineno)
                 break
             frame = frame.f_back
-        if frame is not None and frame.f_code.co_name in _LAYOUT:
-            return
         own = bool(line) and (is_program_file(asked_by) or asked_by.startswith(_MODELS))
-        if guarded or own:
+        inside = applied in self._defined or asked_by.startswith("<")
+        if own or (guarded and not inside):
             whole = bool(value) if value in {sympy.true, sympy.false} else value
             self.decisions.append(Decision(expression, whole, line))
 

@@ -8,7 +8,6 @@ a condition, or the program is refused (:mod:`ncd_formal.frontends.symbolic`).
 
 from __future__ import annotations
 
-import builtins
 import difflib
 import hashlib
 import inspect
@@ -20,18 +19,19 @@ import traceback
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from fractions import Fraction
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import count, takewhile
 from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
 
 from ncd_formal import arrays
-from ncd_formal.arrays import Array, Kind, OpaqueArray, number
+from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
 from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError
 from ncd_formal.frontends import aten
@@ -44,8 +44,9 @@ from ncd_formal.frontends.symbolic import (
     UnknownSizeError,
     at_line,
     is_program_file,
+    operator_name,
 )
-from ncd_formal.sizes import Polynomial, product, size
+from ncd_formal.sizes import Polynomial, size
 from ncd_formal.strides import Shape, show_shape
 
 SMALL_CONSTANT = 16
@@ -120,6 +121,8 @@ def _parsed(inputs: Mapping[str, str | Declaration]) -> dict[str, Declaration]:
 
 
 def _name(target: object) -> str:
+    while isinstance(target, partial):
+        target = target.func
     return str(getattr(target, "__name__", type(target).__name__))
 
 
@@ -160,7 +163,7 @@ class _Caller(torch.nn.Module):
     def forward(self, *tensors: torch.Tensor) -> Any:
         arguments = inspect.BoundArguments(
             self._signature,
-            dict(zip(self.declared, tensors, strict=True)),  # type: ignore[arg-type]
+            dict(zip(self.declared, tensors, strict=True)),
         )
         return self.program(*arguments.args, **arguments.kwargs)
 
@@ -205,21 +208,36 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
         {k: Dim.AUTO for k, extent in enumerate(shape) if extent.constant is None}
         for shape in shapes
     )
-    table = torch.export.default_decompositions()
-    for name in aten.ATEN:
-        table.pop(_overload(name), None)
-    recorder = Recorder()
+    recorder = Recorder(aten.ATEN)
     with _quiet(), _lines(), _symbolic_math(caller), recorder.recording():
         try:
             exported = torch.export.export(
                 caller, examples, dynamic_shapes=(dynamic,), strict=False
             )
-            return exported.run_decompositions(table), recorder
+            return _decomposed(exported), recorder
         except InputError:
             raise
         except Exception as error:
             reason = _reason(error, _names_of_symbols(recorder, shapes))
             raise InputError(f"{caller.name} cannot be imported: {reason}") from error
+
+
+def _decomposed(exported: ExportedProgram) -> ExportedProgram:
+    """Without operators that change their operands, and with those unknown taken apart."""
+    graph = exported.graph
+    if all(_known(node.target) for node in graph.nodes if node.op == "call_function"):
+        return exported
+    table = torch.export.default_decompositions()
+    for name in aten.ATEN:
+        table.pop(_overload(name), None)
+    decomposed: ExportedProgram = exported.run_decompositions(table)
+    return decomposed
+
+
+def _known(target: object) -> bool:
+    if isinstance(target, torch._ops.OpOverload):
+        return operator_name(target) in aten.ATEN or operator_name(target) in _ASSERTIONS
+    return not isinstance(target, torch._ops.OperatorBase)
 
 
 def _overload(name: str) -> Any:
@@ -304,9 +322,7 @@ def _lines() -> Iterator[None]:
         yield
         return
 
-    def program_frames(
-        self: object, frames: traceback.StackSummary
-    ) -> traceback.StackSummary:
+    def program_frames(self: object, frames: traceback.StackSummary) -> traceback.StackSummary:
         outer = list(frames)
         inner = list(takewhile(lambda f: not _is_caller(f), reversed(outer)))
         kept = inner if len(inner) < len(outer) else []
@@ -314,7 +330,7 @@ def _lines() -> Iterator[None]:
             [f for f in reversed(kept) if is_program_file(f.filename)]
         )
 
-    tracer._filter_traceback_frames = program_frames  # type: ignore[method-assign]
+    tracer._filter_traceback_frames = program_frames  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -327,7 +343,7 @@ def _is_caller(frame: traceback.FrameSummary) -> bool:
 
 # Functions of the standard library that would turn a symbolic size into a number.
 _SYMBOLIC = {
-    math.sqrt: torch.sym_sqrt if hasattr(torch, "sym_sqrt") else torch._sym_sqrt,
+    math.sqrt: torch.sym_sqrt,
 }
 
 
@@ -382,11 +398,11 @@ def _reason(error: Exception, symbols: Mapping[Any, Polynomial]) -> str:
     text = re.split(r"(?<=[.!?])\s|\s+\(unhinted", text.strip())[0].rstrip(".")
     for symbol, extent in symbols.items():
         text = re.sub(rf"\b{re.escape(str(symbol))}\b", str(extent), text)
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if is_program_file(f.filename)
-    ]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_program_file(f.filename)]
     callers = [k for k, f in enumerate(traceback.extract_tb(error.__traceback__)) if _is_caller(f)]
-    line = f" at {at_line(frames[-1].filename, frames[-1].lineno or 0)}" if frames and callers else ""
+    line = (
+        f" at {at_line(frames[-1].filename, frames[-1].lineno or 0)}" if frames and callers else ""
+    )
     return f"{text or type(error).__name__}{line}"
 
 
@@ -414,26 +430,23 @@ class _Importer:
         self.conditions.symbols.sizes.update(_names_of_symbols(recorder, shapes))
         for extent in dict.fromkeys(s for shape in shapes for s in shape):
             self.conditions.require(extent)
-        self._check_inputs()
         for decision in recorder.decisions:
             self.conditions.settle(decision)
+        self._placeholders()
 
     def program(self) -> Program:
         """The program, its graph read."""
-        signature = self.exported.graph_signature
-        for spec in signature.output_specs:
-            if spec.kind not in {OutputKind.USER_OUTPUT}:
-                changed = spec.target or "an input"
-                raise InputError(f"{self.caller.name} changes {_unprefixed(changed)} in place")
-        outputs: list[Array] = []
+        for output in self.exported.graph_signature.output_specs:
+            if output.kind is not OutputKind.USER_OUTPUT:
+                changed = _unprefixed(output.target or "an input")
+                raise InputError(f"{self.caller.name} changes {changed!r} in place")
+        leaves: list[Any] = []
         for node in self.exported.graph.nodes:
-            if node.op == "placeholder":
-                continue
             if node.op == "output":
-                leaves = pytree.tree_leaves(node.args[0])
-                outputs = [self._array(leaf) for leaf in leaves if leaf is not None]
-            else:
-                self.values[node] = self._call(node)
+                leaves = pytree.tree_leaves(node.args[0], is_leaf=lambda leaf: leaf is None)
+            elif node.op != "placeholder":
+                self.values[node] = self._node(node)
+        outputs = [self._output(leaf) for leaf in leaves if leaf is not None]
         if not outputs:
             raise InputError(f"{self.caller.name} returns no tensor")
         return Program(
@@ -445,34 +458,287 @@ class _Importer:
             buffers=frozenset(self.buffers),
             tensors=self.tensors,
             conditions=(*self.conditions.texts, *self.notes),
-            opaque=_opaque(outputs),
+            opaque=_opaque_names(outputs),
             execute=self.caller.run,
         )
 
-    # Inputs
+    # Inputs and outputs
 
-    def _check_inputs(self) -> None:
-        """Make the arrays of all placeholders.
+    def _placeholders(self) -> None:
+        """Make the arrays of inputs and parameters.
 
         Errors: InputError where the trace fixed a size of an input to a number.
         """
-        placeholders = [n for n in self.exported.graph.nodes if n.op == "placeholder"]
+        nodes = [n for n in self.exported.graph.nodes if n.op == "placeholder"]
         declared = iter(self.caller.declared.values())
-        for node, spec in zip(placeholders, self.exported.graph_signature.input_specs, strict=True):
+        for node, spec in zip(nodes, self.exported.graph_signature.input_specs, strict=True):
             if spec.kind is InputKind.USER_INPUT:
                 declaration = next(declared)
                 traced = node.meta["val"].shape
                 for extent, found in zip(declaration.shape, traced, strict=True):
                     if isinstance(found, int) and extent.constant is None:
-                        self._fixed(extent, found)
+                        raise InputError(f"the program fixes size {extent} to {found}")
                 self.values[node] = arrays.input_array(
                     declaration.name, declaration.shape, declaration.kind
                 )
-            elif spec.kind in {InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR}:
-                self.values[node] = self._parameter(spec)
             else:
-                raise InputError(f"{self.caller.name} takes {spec.arg}, which is no tensor")
+                self.values[node] = self._parameter(spec)
 
-    def _fixed(self, extent: Polynomial, value: int) -> None:
-        decisions = self.recorder_lines(extent)
-        raise InputError(f"the program fixes size {extent} to {value}{decisions}")
+    def _parameter(self, spec: InputSpec) -> Array:
+        """A parameter or buffer by its name; a constant by its values."""
+        tensor = self._tensor(spec)
+        kind, shape = kind_of(tensor.dtype), tuple(map(size, tensor.shape))
+        name = _unprefixed(spec.target or "")
+        if spec.kind is InputKind.CONSTANT_TENSOR:
+            if tensor.numel() <= SMALL_CONSTANT:
+                return _literal(tensor, shape, kind, name)
+            data = tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy()
+            digest = hashlib.blake2b(data.tobytes(), digest_size=6)
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            name = f"constant_{digest.hexdigest()}"
+        elif name in self.caller.declared:
+            name = f"self.{name}"
+        declaration = Declaration(name, shape, kind, " ".join(map(str, shape)))
+        self.parameters[name] = declaration
+        self.tensors[name] = tensor
+        if spec.kind is not InputKind.PARAMETER:
+            self.buffers.add(name)
+        return arrays.input_array(name, shape, kind)
+
+    def _tensor(self, spec: InputSpec) -> torch.Tensor:
+        for store in (self.exported.state_dict, self.exported.constants):
+            value = store.get(spec.target)
+            if isinstance(value, torch.Tensor):
+                return value
+        raise InputError(f"{self.caller.name} takes {spec.target or spec.arg}, which is no tensor")
+
+    def _output(self, leaf: Any) -> Array:
+        value = self._argument(leaf)
+        if isinstance(value, Array):
+            return value
+        if isinstance(value, bool | int | float | Polynomial):
+            return self._site("aten.output", None, "").array(value)
+        raise InputError(f"{self.caller.name} returns {value!r}, which is no tensor")
+
+    # Nodes
+
+    def _node(self, node: torch.fx.Node) -> Any:
+        """The value of a node: an array, a tuple of them, or what torch says of a number."""
+        value = node.meta.get("val")
+        if node.target is operator.getitem:
+            source, index = node.args
+            assert isinstance(source, torch.fx.Node)
+            return self.values[source][index]
+        if isinstance(node.target, torch._ops.OpOverload):
+            name = operator_name(node.target)
+            if node.target.namespace == "aten" and name in _ASSERTIONS:
+                return None
+            if isinstance(value, torch.Tensor | tuple | list):
+                return self._apply(node, node.target, name, value)
+            if name == "aten._local_scalar_dense.default":
+                return self._scalar(node, value)
+        if isinstance(value, int | float | bool | torch.SymInt | torch.SymFloat | torch.SymBool):
+            return value
+        raise InputError(f"{_line(node) or self.caller.name}: {node.target} is not supported")
+
+    def _scalar(self, node: torch.fx.Node, value: Any) -> Any:
+        """A number read from a tensor: known as data, and never as a size."""
+        (source,) = node.args
+        array = self._site("aten.item.default", value, _line(node)).array(self._argument(source))
+        if isinstance(value, torch.SymFloat | torch.SymInt):
+            self.conditions.symbols.scalars[value.node.expr] = arrays.view(array, ())
+        return value
+
+    def _apply(
+        self, node: torch.fx.Node, overload: torch._ops.OpOverload, name: str, value: Any
+    ) -> Any:
+        site = self._site(name, value, _line(node))
+        try:
+            arguments = self._arguments(node, overload)
+            self._note_conversion(site, node, arguments)
+            defaults = {
+                a.name: a.default_value for a in overload._schema.arguments if a.has_default_value()
+            }
+            result = aten.apply(site, arguments, defaults)
+            if result is None:
+                return self._opaque(site, overload, arguments, defaults)
+            results = result if isinstance(result, tuple) else (result,)
+            values = value if isinstance(value, tuple | list) else (value,)
+            settled = tuple(map(self._settled, (site,) * len(results), results, values))
+            return settled if isinstance(result, tuple) else settled[0]
+        except UnknownSizeError as error:
+            raise InputError(f"{site.origin}: {error}") from error
+        except RandomError:
+            raise InputError(
+                f"{site.origin}: draws random numbers: call .eval(), or set the probability to 0"
+            ) from None
+
+    def _site(self, name: str, value: Any, line: str) -> Site:
+        return Site(self.conditions, self.notes, name, line, value)
+
+    def _arguments(self, node: torch.fx.Node, overload: torch._ops.OpOverload) -> dict[str, Any]:
+        """The arguments of a node by name, the defaults left out."""
+        names = [a.name for a in overload._schema.arguments]
+        given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+        return {name: self._argument(value) for name, value in given.items()}
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, torch.fx.Node):
+            value = self.values[value]
+        if isinstance(value, torch.SymInt):
+            if value.node.expr in self.conditions.symbols.scalars:
+                return self.conditions.symbols.scalars[value.node.expr]
+            extent = self.conditions.symbols.size(value)
+            return extent if extent.constant is None else extent.constant
+        if isinstance(value, torch.SymFloat | torch.SymBool):
+            return self.conditions.symbols.scalar(value, "")
+        if isinstance(value, list | tuple):
+            return (
+                type(value)(map(self._argument, value))
+                if type(value) in {list, tuple}
+                else [self._argument(v) for v in value]
+            )
+        return value
+
+    def _settled(self, site: Site, array: Array, value: Any) -> Array:
+        """The result with the kind that torch gives it, its shape checked against torch's."""
+        try:
+            array = site.cast(array, kind_of(value.dtype))
+        except aten.UnsupportedError as error:
+            raise InputError(f"{site.origin}: {error}") from error
+        try:
+            shape = site.shape_of(value)
+        except UnknownSizeError:
+            return array
+        if array.shape != shape:
+            raise InputError(
+                f"{site.origin}: by its definition the shape is {show_shape(array.shape)}, "
+                f"by PyTorch {show_shape(shape)}"
+            )
+        return array
+
+    def _opaque(
+        self,
+        site: Site,
+        overload: torch._ops.OpOverload,
+        arguments: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+    ) -> Any:
+        """An operator known only by its name and attributes, which sees all of its operands."""
+        if torch.Tag.nondeterministic_seeded in overload.tags:
+            raise RandomError
+        if site.name.startswith(("empty", "new_empty")):
+            raise InputError(f"{site.origin}: memory that is not initialised is no value")
+        operands: list[Array] = []
+
+        def show(value: Any) -> str:
+            if isinstance(value, Array):
+                operands.append(value)
+                return "_"
+            if isinstance(value, list | tuple):
+                return "[" + ", ".join(map(show, value)) + "]"
+            return str(value)
+
+        attributes = [
+            f"{name}={show(value)}"
+            for name, value in arguments.items()
+            if isinstance(value, Array) or name not in defaults or value != defaults[name]
+        ]
+        name = f"{site.operator}({', '.join(attributes)})"
+        seen = [o.rank for o in operands]
+
+        def result(tensor: Any, name: str) -> Array | None:
+            if not isinstance(tensor, torch.Tensor):
+                return None
+            kind, shape = kind_of(tensor.dtype), site.shape_of(tensor)
+            return arrays.opaque(name, operands, seen, shape, kind, site.origin)
+
+        if isinstance(site.result, tuple | list):
+            return tuple(result(t, f"{name}#{k}") for k, t in enumerate(site.result))
+        return result(site.result, name)
+
+    def _note_conversion(
+        self, site: Site, node: torch.fx.Node, arguments: Mapping[str, Any]
+    ) -> None:
+        """Print a conversion to a dtype that holds fewer values than the one before."""
+        to, source = arguments.get("dtype"), node.args[0] if node.args else None
+        before = source.meta.get("val") if isinstance(source, torch.fx.Node) else None
+        if not isinstance(to, torch.dtype) or not isinstance(before, torch.Tensor):
+            return
+        if not _holds(to, before.dtype):
+            site.note(f"dtype conversions are exact: {str(to).removeprefix('torch.')}")
+
+
+_ASSERTIONS = frozenset(
+    {
+        "aten._assert_async.default",
+        "aten._assert_async.msg",
+        "aten._assert_scalar.default",
+        "aten._assert_tensor_metadata.default",
+        "aten.sym_constrain_range.default",
+        "aten.sym_constrain_range_for_size.default",
+    }
+)
+
+
+def _holds(to: torch.dtype, source: torch.dtype) -> bool:
+    """Whether a conversion keeps every value, or is another function that is read as such.
+
+    Conversions of whole numbers to float32 and float64 are how PyTorch computes anyway; over the
+    reals they are exact.
+    """
+    if to is source or torch.bool in {to, source}:
+        return True
+    if to.is_floating_point:
+        if not source.is_floating_point:
+            return torch.finfo(to).bits >= 32
+        a, b = torch.finfo(to), torch.finfo(source)
+        return a.eps <= b.eps and a.max >= b.max
+    return source.is_floating_point or torch.iinfo(to).max >= torch.iinfo(source).max
+
+
+def _unprefixed(name: str) -> str:
+    return name.removeprefix("program.")
+
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+def _line(node: torch.fx.Node) -> str:
+    """The innermost line of the program that made a node: ``"file.py:12"``."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    lines = [at_line(name, int(line)) for name, line in frames if is_program_file(name)]
+    return lines[-1] if lines else ""
+
+
+def _literal(tensor: torch.Tensor, shape: Shape, kind: Kind, origin: str) -> Array:
+    """A small tensor as numbers."""
+    values = [
+        replace(number(value if kind == "real" else int(value), origin), kind=kind)
+        for value in tensor.detach().cpu().reshape(-1).tolist()
+    ]
+    if not values:
+        return arrays.expand(replace(number(0, origin), kind=kind), shape, origin)
+    parts = [arrays.unsqueeze(value, 0, origin) for value in values]
+    return arrays.view(arrays.concatenate(parts, 0, origin), shape, origin)
+
+
+class _Leaf:
+    def __repr__(self) -> str:
+        return "*"
+
+
+def _structure(spec: pytree.TreeSpec, leaves: Sequence[Any]) -> str:
+    tokens = [None if leaf is None else _Leaf() for leaf in leaves]
+    return repr(pytree.tree_unflatten(tokens, spec))
+
+
+def _opaque_names(outputs: Iterable[Array]) -> tuple[str, ...]:
+    """The opaque operators that the outputs depend on: ``"topk at file.py:12"``."""
+    found: dict[str, None] = {}
+    for array in topological(outputs):
+        if isinstance(array, OpaqueArray):
+            name = array.operator.split("(")[0].removeprefix("aten.").split(".")[0].lstrip("_")
+            line = array.origin.split(" ")[0] if ":" in array.origin else ""
+            found[f"{name} at {line}" if line else name] = None
+    return tuple(found)

@@ -6,6 +6,8 @@ specialisation on the arguments included (a stride of 1, a pointer or a size div
 that what is measured is the code that would run.
 """
 
+import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -152,9 +154,11 @@ def compiling(target: str) -> Iterator[list[Resources]]:
     """
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; known are {', '.join(TARGETS)}")
-    launch, active = JITFunction.run, driver._active
+    installed, active = JITFunction.run, driver._active
+    launch = inspect.unwrap(installed)  # Triton's own, whichever context this one is within
     resources: list[Resources] = []
 
+    @functools.wraps(launch)
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
         try:
             with redirect_stdout(sys.stderr):  # Triton prints the logs of its tools
@@ -175,5 +179,5 @@ def compiling(target: str) -> Iterator[list[Resources]]:
     try:
         yield resources
     finally:
-        JITFunction.run = launch
+        JITFunction.run = installed
         driver._active = active  # reset_active() would look for a GPU

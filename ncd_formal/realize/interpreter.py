@@ -11,7 +11,8 @@ triton stays as it is.  In the corrected one
 * a dot obeys its ``input_precision``: TF32 drops low bits, ``tf32x3``, ``bf16x3``, ``bf16x6`` split;
 * a masked lane without ``other`` is *poison*: NaN, or the most harmful integer;
 * a lane may touch only elements of the tensor argument from which its pointer was computed;
-  otherwise :class:`OutOfBounds` is raised, before the memory is touched.
+  otherwise :class:`OutOfBounds` is raised, before the memory is touched;
+* ``tl.device_assert`` and integers that overflow raise ``AssertionError``.
 
 What no interpreter shows stays unseen: races and barriers (programs run one after the other), and
 what only the compiler rejects (a dot with K < 16, say).  So pair every interpreted test with a
@@ -238,7 +239,9 @@ class _Builder(_interpreter.InterpreterBuilder):  # type: ignore[misc, name-defi
     def __init__(self) -> None:
         super().__init__()
         self.options = _interpreter.InterpreterOptions(
-            allowed_dot_input_precisions=("ieee", "tf32", "tf32x3", "bf16x3", "bf16x6")
+            allowed_dot_input_precisions=("ieee", "tf32", "tf32x3", "bf16x3", "bf16x6"),
+            sanitize_overflow=True,
+            debug=True,  # or else no assertion is looked at
         )
 
     def create_masked_load(self, ptrs: Any, mask: Any, other: Any, *_: Any, **__: Any) -> Any:
@@ -367,6 +370,7 @@ def _interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
     return rewritten
 
 
+@functools.wraps(JITFunction.run)
 def _run(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
     """Stands in for ``JITFunction.run``: the launch of a kernel."""
     if warmup:
@@ -381,6 +385,7 @@ def _run(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
         raise error.__cause__ or error from None
 
 
+@functools.wraps(JITFunction.__call__)
 def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Stands in for ``JITFunction.__call__``: a device function called from a kernel."""
     return _interpreted(self.fn)(*args, **kwargs)

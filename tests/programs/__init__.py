@@ -16,6 +16,7 @@ with a size (``ids < v``), ``mask is 0 or 1``, or ``every row of mask has a True
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import random
@@ -44,7 +45,7 @@ class Pair:
 
     ``parameters`` maps a parameter of one side to an expression over the other side's; parameters
     it leaves out are matched by name.  ``law`` says why the pair is equal, or what is wrong with
-    it.  ``tight`` marks a wrong pair whose sides are within 1e-2 of each other.  ``tolerance`` is
+    it.  ``tight`` marks a wrong pair whose sides are close to each other on typical inputs.  ``tolerance`` is
     what float64 evaluation may differ by; it is loose only where a program casts to less.
     """
 
@@ -215,10 +216,18 @@ def _dims_text(shape: str) -> str:
 
 
 def _built(side: Program) -> Program:
-    if isinstance(side, nn.Module) or inspect.signature(side).parameters:
+    """The side itself, a copy of a module, or what a factory builds."""
+    if isinstance(side, nn.Module):
+        return copy.deepcopy(side)
+    if not _is_factory(side):
         return side
     built: Program = side()
     return built
+
+
+def _is_factory(side: Program) -> bool:
+    parameters = inspect.signature(side).parameters.values()
+    return all(parameter.default is not parameter.empty for parameter in parameters)
 
 
 def _match_parameters(left: nn.Module, right: nn.Module, expressions: Mapping[str, str]) -> None:

@@ -894,10 +894,10 @@ def matmul_is_associative() -> Sides:
 
 @pair(a="n m", b="m p", c="p r", d="r s")
 def matmul_chain_of_four() -> Sides:
-    """((A B) C) D = (A B) (C D), and by einsum in one go."""
+    """(A B)(C D), and by einsum from left to right."""
 
     def left(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-        return torch.linalg.multi_dot([a @ b, c, d])
+        return (a @ b) @ (c @ d)
 
     def right(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         return torch.einsum("nm,mp,pr,rs->ns", a, b, c, d)
@@ -2616,8 +2616,7 @@ def transformer_block_two_styles() -> Sides:
     ) -> Tensor:
         y = rms_norm(x)
         q, k, v = (
-            torch.einsum("bnc,hdc->bhnd", y, w.unflatten(0, (4, -1)))
-            for w in (qkv * gain).chunk(3)
+            torch.einsum("bnc,hdc->bhnd", y, w.unflatten(0, (4, -1))) for w in (qkv * gain).chunk(3)
         )
         heads = causal_by_tril(q, k, v)
         x = torch.einsum("bhnd,chd->bnc", heads, out.unflatten(1, (4, -1))) + x
@@ -2630,19 +2629,40 @@ def transformer_block_two_styles() -> Sides:
 # Later: operators beyond the first set
 
 
-@later(x="b n h d", cos="n d", sin="n d")
+@later(x="b n 2*d", cos="n d", sin="n d")
 def rotary_half_rotated_forms() -> Sides:
-    """Rotary embedding by rotate_half, and by explicit halves."""
+    """Rotary embedding by rotate_half with repeated angles, and by explicit halves."""
 
     def left(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        cos, sin = torch.cat([cos, cos], -1)[:, None], torch.cat([sin, sin], -1)[:, None]
-        x = torch.cat([x, x.flip(-1)], -1)
         first, second = x.chunk(2, dim=-1)
-        return x * cos + torch.cat([-second, first], dim=-1) * sin
+        rotated = torch.cat([-second, first], dim=-1)
+        return x * torch.cat([cos, cos], dim=-1) + rotated * torch.cat([sin, sin], dim=-1)
 
     def right(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        c, s, y = cos[:, None], sin[:, None], x.flip(-1)
-        return torch.cat([x * c - y * s, y * c + x * s], dim=-1)
+        d = cos.shape[-1]
+        first, second = x[..., :d], x[..., d:]
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return left, right
+
+
+@later(q="b n 2*d", k="b n 2*d", cos="n d", sin="n d")
+def rotary_scores_ignore_the_layout() -> Sides:
+    """Half-rotated and interleaved forms permute channels, which scores sum over."""
+
+    def left(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        def rotate(x: Tensor) -> Tensor:
+            first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+            return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+        return rotate(q) @ rotate(k).mT
+
+    def right(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        def rotate(x: Tensor) -> Tensor:
+            even, odd = x[..., ::2], x[..., 1::2]
+            return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+        return rotate(q) @ rotate(k).mT
 
     return left, right
 
@@ -2730,7 +2750,9 @@ def grouped_convolution_is_two_convolutions() -> Sides:
     return left, right
 
 
-@later(x="b c n m", w="o c 3 3", mean="o", spread="o", gain="o", shift="o", assume=("n >= 3", "m >= 3"))
+@later(
+    x="b c n m", w="o c 3 3", mean="o", spread="o", gain="o", shift="o", assume=("n >= 3", "m >= 3")
+)
 def batch_norm_folds_into_convolution() -> Sides:
     """In evaluation, batch norm scales each kernel and gives a bias."""
 
@@ -2790,8 +2812,13 @@ def maximum_pooling_is_maximum_of_blocks() -> Sides:
     return left, right
 
 
-@later(q="b h n d", k="b h m d", v="b h m d", lengths="b : int",
-       assume=("lengths >= 1", "lengths <= m"))
+@later(
+    q="b h n d",
+    k="b h m d",
+    v="b h m d",
+    lengths="b : int",
+    assume=("lengths >= 1", "lengths <= m"),
+)
 def padding_mask_by_length() -> Sides:
     """Keys beyond a sequence's length are masked; a length of at least 1 leaves a key."""
 
@@ -2819,7 +2846,9 @@ def sliding_window_two_ways() -> Sides:
 
     def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         n = q.shape[-2]
-        band = torch.ones(n, n, dtype=torch.bool).tril() & torch.ones(n, n, dtype=torch.bool).triu(-3)
+        band = torch.ones(n, n, dtype=torch.bool).tril() & torch.ones(n, n, dtype=torch.bool).triu(
+            -3
+        )
         scores = q @ k.mT / q.shape[-1] ** 0.5
         return torch.where(band, scores, float("-inf")).softmax(-1) @ v
 
@@ -2904,6 +2933,19 @@ def conv1d_as_unfold_of_any_width() -> Sides:
 
     def right(x: Tensor, w: Tensor) -> Tensor:
         return torch.einsum("bcnk,ock->bon", x.unfold(2, w.shape[-1], 1), w)
+
+    return left, right
+
+
+@specialising(a="n m", b="m p", c="p r", d="r s")
+def matmul_chain_by_multi_dot() -> Sides:
+    """multi_dot chooses an order by comparing the sizes it is traced with."""
+
+    def left(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        return torch.linalg.multi_dot([a, b, c, d])
+
+    def right(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        return a @ b @ c @ d
 
     return left, right
 

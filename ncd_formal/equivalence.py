@@ -1,0 +1,594 @@
+"""Are two programs the same function, for all sizes?
+
+:func:`prove` does what is cheap and certain first: it runs both programs on small random inputs,
+and a difference ends it.  Then it brings both to normal form; where the forms differ it searches
+an e-graph under a budget.  Whatever found the equality, the verdict ``proved`` is given only for a
+certificate that has been checked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
+from typing import Any, Literal
+
+from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
+from ncd_formal.certificate import Certificate, CertificateError, Goal
+from ncd_formal.conditions import Context, assume as assume_sizes, parse_comparison
+from ncd_formal.elaboration import Elaboration, Output, elaborate
+from ncd_formal.errors import InputError
+from ncd_formal.facts import UNDEFINED, Facts
+from ncd_formal.frontends.program import Program
+from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
+from ncd_formal.normalisation import Normaliser
+from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
+from ncd_formal.proof import Congruence, Instance
+from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
+from ncd_formal.rules import Judge, table
+from ncd_formal.wires import Argument, Term
+
+log = logging.getLogger(__name__)
+
+Status = Literal["proved", "refuted", "undecided"]
+
+FIRST_TRIALS, MORE_TRIALS = 6, 24
+"""Random trials before the proof, and after a proof was not found."""
+
+SEARCH_RULESETS = (
+    "simplify", "functions", "reductions", "distribute", "commute", "associate"
+)  # fmt: skip
+"""The laws that the search uses, in turn; those that only rewrite towards a schedule are left
+out."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of :func:`prove`."""
+
+    status: Status
+    left: str
+    right: str
+    conditions: tuple[str, ...] = ()
+    """What the proof needs beyond what was assumed."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: where the outputs may be undefined, opaque operators."""
+    counterexample: Counterexample | None = None
+    certificate: Certificate | None = None
+    reason: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Where the time went: import, trials, proof, check."""
+
+    def explain(self) -> str:
+        """The verdict for people."""
+        lines = [f"{self.status}: {self._headline()}"]
+        if self.certificate is not None:
+            steps = sum(len(steps) for _, _, steps in self.certificate.lemmas)
+            laws = ", ".join(self.certificate.laws) or "none: the wires are the same term"
+            lines += [
+                f"  {len(self.certificate.lemmas)} lemmas, {steps} steps; laws: {laws}",
+                "  each law is property-tested; none is proved in Coq yet",
+                f"  certificate {self.certificate.digest[:16]}, checked",
+            ]
+        lines += [f"  condition: {condition}" for condition in self.conditions]
+        lines += [f"  note: {note}" for note in self.notes]
+        if self.counterexample is not None:
+            sizes = ", ".join(f"{k} = {v}" for k, v in self.counterexample.sizes.items())
+            lines.append(f"  at sizes {sizes or '(none)'}: {self.counterexample.difference}")
+        if self.reason:
+            lines.append(f"  {self.reason}")
+        return "\n".join(lines)
+
+    def _headline(self) -> str:
+        if self.status == "proved":
+            return f"{self.left} and {self.right} are the same function for all sizes"
+        if self.status == "refuted":
+            return f"{self.left} and {self.right} differ"
+        return f"whether {self.left} and {self.right} are the same function is not settled"
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as plain data."""
+        example = self.counterexample
+        return {
+            "status": self.status,
+            "left": self.left,
+            "right": self.right,
+            "conditions": list(self.conditions),
+            "notes": list(self.notes),
+            "reason": self.reason,
+            "seconds": dict(self.seconds),
+            "certificate": None
+            if self.certificate is None
+            else {
+                "digest": self.certificate.digest,
+                "lemmas": len(self.certificate.lemmas),
+                "laws": list(self.certificate.laws),
+            },
+            "counterexample": None
+            if example is None
+            else {
+                "sizes": dict(example.sizes),
+                "inputs": {k: v.tolist() for k, v in example.inputs.items()},
+                "difference": example.difference,
+                "script": example.script,
+            },
+        }
+
+
+def prove(
+    left: object,
+    right: object,
+    inputs: Mapping[str, str] | None = None,
+    assume: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> Verdict:
+    """Whether two programs are the same function over the reals, for all sizes.
+
+    ``left`` and ``right`` are functions of tensors, modules or morphisms; ``inputs`` gives each
+    input a shape such as ``"b h n d"`` or ``"b 1 n m : bool"``.  ``assume`` holds comparisons of
+    sizes (``"n >= m"``), ranges of integer inputs (``"ids < v"``) and named predicates
+    (``"every row of mask has a True"``).  ``parameters`` maps a parameter of one side to an
+    expression over the other's; those left out are matched by name.  ``timeout`` bounds the
+    search, in seconds.
+
+    Errors: InputError for inputs that cannot be used, in one clear line.
+    """
+    clock = _Clock()
+    log.info("importing")
+    task = _Task.build(left, right, inputs or {}, tuple(assume), parameters or {})
+    clock.lap("import")
+    trials = task.trials()
+    log.info("comparing on random inputs")
+    found = trials.search(iter(range(FIRST_TRIALS)))
+    clock.lap("trials")
+    if found is not None:
+        return task.refuted(found, clock)
+    if trials.mismatch:
+        return task.undecided(trials.mismatch, clock)
+    log.info("proving")
+    proof = Proof(task.elaboration.context, task.pairs, timeout)
+    certificate = proof.certificate(task.conditions, task.about)
+    clock.lap("proof")
+    if certificate is None:
+        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
+        clock.lap("trials")
+        if found is not None:
+            return task.refuted(found, clock)
+        return task.undecided(trials.mismatch or proof.reason, clock)
+    log.info("checking")
+    certificate.check()
+    clock.lap("check")
+    return Verdict(
+        "proved",
+        task.names[0],
+        task.names[1],
+        task.conditions,
+        task.notes(),
+        certificate=certificate,
+        seconds=clock.laps,
+    )
+
+
+def confirm(certificate: Certificate, left: object, right: object) -> None:
+    """Import the programs again and make sure that the certificate is about them.
+
+    Errors: CertificateError where their terms, sizes or inputs are not the certificate's;
+    InputError where the programs cannot be imported.
+    """
+    about = certificate.about
+    try:
+        task = _Task.build(
+            left, right, about["inputs"], tuple(about["assume"]), about["parameters"]
+        )
+    except KeyError as error:
+        raise CertificateError(f"the certificate does not say its {error}") from None
+    context, own = task.elaboration.context, certificate.context
+    goals = tuple((goal.left.digest, goal.right.digest, goal.layout) for goal in certificate.goals)
+    again = tuple((a.term.digest, b.term.digest, a.layout) for a, b in task.pairs)
+    if goals != again:
+        raise CertificateError("the certificate is about other programs")
+    same = (
+        {k: str(v) for k, v in context.axes.items()} == {k: str(v) for k, v in own.axes.items()}
+        and dict(context.lower) == dict(own.lower)
+        and context.assumptions == own.assumptions
+        and dict(context.inputs) == dict(own.inputs)
+    )
+    if not same or task.conditions != certificate.conditions:
+        raise CertificateError("the certificate is about other sizes, inputs or conditions")
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+class Proof:
+    """The search for a proof of pairs of outputs, and its certificate."""
+
+    def __init__(
+        self, context: Context, pairs: Sequence[tuple[Output, Output]], timeout: float = 60.0
+    ) -> None:
+        self.context = context
+        self.pairs = pairs
+        self.deadline = time.perf_counter() + timeout
+        self.closure = Congruence()
+        self.judge = Judge(context)
+        self.reason = ""
+
+    def certificate(
+        self, conditions: Sequence[str], about: Mapping[str, Any]
+    ) -> Certificate | None:
+        """A certificate, or None with ``reason`` saying how the search ended."""
+        goals = [(a.term, b.term) for a, b in self.pairs]
+        for (a, b), number in zip(self.pairs, count()):
+            if a.layout != b.layout:
+                self.reason = f"output {number}: the indices of the dimensions are in another order"
+                return None
+            self.closure.add(a.term)
+            self.closure.add(b.term)
+        if not self._normalise(goals) and not self._search(goals):
+            return None
+        return Certificate(
+            self.context,
+            tuple(Goal(a.term, b.term, a.layout) for a, b in self.pairs),
+            self.closure.explain(*goals),
+            tuple(conditions),
+            dict(about),
+        )
+
+    def _log(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
+        self.closure.merge(left, right, Instance(law, values))
+
+    def _holds(self, goals: Iterable[tuple[Term, Term]]) -> bool:
+        return all(self.closure.equal(a, b) for a, b in goals)
+
+    def _normalise(self, goals: Sequence[tuple[Term, Term]]) -> bool:
+        """Normal forms, first as they are and then with products of sums written out."""
+        for expand in (False, True):
+            normalise = Normaliser(self.judge, self._log, expand)
+            self.normal = [(normalise(a), normalise(b)) for a, b in goals]
+            if self._holds(goals):
+                return True
+        return False
+
+    def _search(self, goals: Sequence[tuple[Term, Term]]) -> bool:
+        """Saturate over normal forms; where that finds the goals, again with every use recorded."""
+        from ncd_formal.egraph.run import Budget, Graph
+
+        log.info("searching")
+        plain = Normaliser(self.judge, self._log)
+        starts = [(plain(a), plain(b)) for a, b in goals]
+        open_goals = [(a, b) for a, b in starts if not self.closure.equal(a, b)]
+        roots = [t for pair in (*starts, *self.normal) for t in pair]
+        seconds = max(0.0, min(10.0, self.deadline - time.perf_counter()))
+        budget = Budget(nodes=30_000, seconds=seconds)
+        outcome = Graph(self.context, roots).search(SEARCH_RULESETS, open_goals, budget)
+        if outcome.reason != "found":
+            ended = {
+                "saturated": "the laws do not connect them",
+                "nodes": f"the search ended at {outcome.nodes} nodes",
+                "seconds": f"the search ended after {outcome.seconds:.0f} s",
+                "iterations": f"the search ended after {outcome.iterations} rounds",
+            }
+            self.reason = ended[outcome.reason]
+            return False
+        traced = Graph(self.context, roots, traced=True)
+        traced.search(SEARCH_RULESETS, open_goals, replace(budget, seconds=4 * seconds + 10))
+        self.record(traced.instances())
+        if self._holds(goals):
+            return True
+        self.reason = "the search found it, but the proof could not be rebuilt"
+        return False
+
+    def record(self, instances: Iterable[Instance]) -> None:
+        """Take over instances whose conditions hold of the very terms that they name."""
+        laws = table()
+        for instance in instances:
+            rule = laws[instance.law]
+            if self.judge.holds(rule, instance.values):
+                left, right = self.judge.sides(rule, instance.values)
+                self.closure.merge(left, right, instance)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Two imported programs over the same inputs."""
+
+    targets: tuple[object, object]
+    programs: tuple[Program, Program]
+    names: tuple[str, str]
+    declarations: Mapping[str, Declaration]
+    runs: tuple[Run, Run]
+    elaboration: Elaboration
+    conditions: tuple[str, ...]
+    assumed: tuple[str, ...]
+    about: Mapping[str, Any]
+
+    @classmethod
+    def build(
+        cls,
+        left: object,
+        right: object,
+        inputs: Mapping[str, str],
+        assume: tuple[str, ...],
+        parameters: Mapping[str, str],
+    ) -> _Task:
+        declared = {name: parse_shape(name, text) for name, text in inputs.items()}
+        comparisons, predicates = _divide(assume, declared)
+        context = assume_sizes(comparisons, size_names(declared.values()))
+        named = {**declared}
+        right_inputs, renamed = _by_position(right, declared)
+        first = import_target(left, named, context)
+        second = import_target(right, right_inputs, context)
+        shared = {**dict(first.inputs), **dict(first.parameters)}
+        outputs = _rename(second.outputs, renamed)
+        second_parameters = dict(second.parameters)
+        extra: dict[str, tuple[int, str]] = {}
+        for name, text in parameters.items():
+            side = 1 if name in second_parameters else 0 if name in first.parameters else None
+            if side is None:
+                known = [*first.parameters, *second_parameters]
+                raise InputError(f"no parameter is named {name!r}; there are {', '.join(known)}")
+            extra[name] = (side, text)
+        outputs = _express(outputs, second_parameters, first.parameters, extra, 1)
+        first_outputs = _express(first.outputs, first.parameters, second_parameters, extra, 0)
+        for name, (side, _) in extra.items():
+            (second_parameters if side else shared).pop(name, None)
+        for name, declaration in second_parameters.items():
+            shared.setdefault(name, declaration)
+        _check_matching(first_outputs, outputs, first, second, extra)
+        elaboration = elaborate([first_outputs, outputs], context)
+        conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
+        runs = (
+            _runner(first, {}, extra, 0),
+            _runner(second, renamed, extra, 1),
+        )
+        about = {
+            "left": first.name,
+            "right": second.name,
+            "inputs": dict(inputs),
+            "assume": list(assume),
+            "parameters": dict(parameters),
+        }
+        names = (first.name, second.name)
+        if names[0] == names[1]:
+            names = (f"left {names[0]}", f"right {names[1]}")
+        return cls(
+            (left, right),
+            (first, second),
+            names,
+            shared,
+            runs,
+            elaboration,
+            conditions,
+            predicates,
+            about,
+        )
+
+    @property
+    def pairs(self) -> list[tuple[Output, Output]]:
+        left, right = self.elaboration.programs
+        return list(zip(left, right, strict=True))
+
+    def trials(self) -> Trials:
+        sides = [
+            Side(name, run, outputs, _tolerance(program))
+            for name, run, outputs, program in zip(
+                self.names, self.runs, self.elaboration.programs, self.programs, strict=True
+            )
+        ]
+        sizes = [c.removeprefix("sizes: ") for c in self.conditions]
+        return Trials(
+            self.declarations, self.elaboration.context, sides[0], sides[1], sizes, self.assumed
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        notes = [f"opaque: {text}" for program in self.programs for text in program.opaque]
+        facts = Facts(self.elaboration.context)
+        if any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
+            notes.append(
+                "an output may be undefined at some inputs (a division by 0, a row without a key);"
+                " there the proof says only that both are undefined"
+            )
+        return tuple(dict.fromkeys(notes))
+
+    def undecided(self, reason: str, clock: _Clock) -> Verdict:
+        return Verdict(
+            "undecided", *self.names, self.conditions, self.notes(), None, None, reason, clock.laps
+        )
+
+    def refuted(self, found: Counterexample, clock: _Clock) -> Verdict:
+        script = _script(self, found)
+        return Verdict(
+            "refuted",
+            *self.names,
+            counterexample=replace(found, script=script),
+            seconds=clock.laps,
+        )
+
+
+def import_target(
+    target: object, declared: Mapping[str, Declaration], context: Context
+) -> Program:
+    """The program of a target: a function, a module, or what knows its own arrays."""
+    from ncd_formal.frontends.torch_export import import_program
+
+    return import_program(target, dict(declared), context)
+
+
+def _tolerance(program: Program) -> float:
+    """How far PyTorch in float64 may be from the reals: a conversion to a short type rounds."""
+    rounds = any("conver" in c or "constant" in c or "eps" in c for c in program.conditions)
+    return 5e-2 if rounds else TOLERANCE
+
+
+def _divide(
+    assume: Sequence[str], declared: Mapping[str, Declaration]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Comparisons of sizes, and what is assumed of inputs."""
+    comparisons: list[str] = []
+    predicates: list[str] = []
+    for text in assume:
+        words = text.replace(",", " ").split()
+        about_input = any(word in declared for word in words)
+        if about_input or " has " in text or " is " in text:
+            if not about_input:
+                raise InputError(f"condition {text!r}: it names no input")
+            predicates.append(text)
+        else:
+            parse_comparison(text)
+            comparisons.append(text)
+    return tuple(comparisons), tuple(predicates)
+
+
+def _by_position(
+    right: object, declared: Mapping[str, Declaration]
+) -> tuple[dict[str, Declaration], dict[str, str]]:
+    """The declarations under the names that the right side uses, and its names → ours."""
+    function = getattr(right, "forward", right)
+    try:
+        parameters = list(inspect.signature(function).parameters.values())  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return dict(declared), {}
+    names = [p.name for p in parameters]
+    needed = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+    if set(declared) <= set(names) or len(needed) != len(declared):
+        return dict(declared), {}
+    renamed = dict(zip(needed, declared, strict=True))
+    return {new: replace(declared[old], name=new) for new, old in renamed.items()}, renamed
+
+
+def _rename(outputs: Sequence[Array], names: Mapping[str, str]) -> tuple[Array, ...]:
+    values = {
+        array.name: input_array(names[array.name], array.shape, array.kind)
+        for array in topological(outputs)
+        if isinstance(array, InputArray) and array.name in names
+    }
+    return substitute(outputs, values)
+
+
+def _express(
+    outputs: Sequence[Array],
+    own: Mapping[str, Declaration],
+    others: Mapping[str, Declaration],
+    extra: Mapping[str, tuple[int, str]],
+    side: int,
+) -> tuple[Array, ...]:
+    """One side's outputs with its parameters given by expressions over the other side's."""
+    values: dict[str, Array] = {}
+
+    def look_up(name: str) -> Array:
+        declaration = others.get(name) or own.get(name)
+        if declaration is None:
+            raise InputError(f"no parameter is named {name!r}; there are {', '.join(others)}")
+        return input_array(name, declaration.shape, declaration.kind)
+
+    for name, (where, text) in extra.items():
+        if where == side:
+            values[name] = evaluate(name, text, look_up, ArrayOperations())
+    return substitute(outputs, values) if values else tuple(outputs)
+
+
+def _check_matching(
+    left: Sequence[Array],
+    right: Sequence[Array],
+    first: Program,
+    second: Program,
+    extra: Mapping[str, tuple[int, str]],
+) -> None:
+    """Both sides having parameters that the other lacks is a mismatch of names, not an answer."""
+    import difflib
+
+    used = [
+        {a.name for a in topological(outputs) if isinstance(a, InputArray)}
+        for outputs in (left, right)
+    ]
+    lone_left = sorted((used[0] & set(first.parameters)) - used[1] - set(second.parameters))
+    lone_right = sorted((used[1] & set(second.parameters)) - used[0] - set(first.parameters))
+    if lone_left and lone_right:
+        near = difflib.get_close_matches(lone_left[0], lone_right, 3, 0.3)
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise InputError(
+            f"parameters without a counterpart: {', '.join(lone_left[:5])} on the left, "
+            f"{', '.join(lone_right[:5])} on the right{hint}; say how they correspond with "
+            "parameters"
+        )
+    del extra
+
+
+def _runner(
+    program: Program, renamed: Mapping[str, str], extra: Mapping[str, tuple[int, str]], side: int
+) -> Run:
+    """Runs the original program on tensors under our names."""
+
+    def run(tensors: Tensors) -> Any:
+        given = {name: tensors[renamed.get(name, name)] for name in program.inputs}
+        given |= {name: tensors[name] for name in program.parameters if name in tensors}
+        for name, (where, text) in extra.items():
+            if where == side:
+                given[name] = evaluate(name, text, tensors.__getitem__, TensorOperations())
+        return program.run(given)
+
+    return run
+
+
+def _script(task: _Task, found: Counterexample) -> str:
+    """A plain PyTorch script that shows the difference."""
+    lines = [
+        f'"""{task.names[0]} and {task.names[1]} differ: {found.difference}."""',
+        "",
+        "import torch",
+        "",
+        "# sizes: " + ", ".join(f"{k} = {v}" for k, v in found.sizes.items()),
+        "inputs = {",
+    ]
+    for name, tensor in found.inputs.items():
+        lines.append(f"    {name!r}: torch.tensor({tensor.tolist()!r}, dtype={tensor.dtype})")
+        lines[-1] += f".reshape({tuple(tensor.shape)}),"
+    lines += ["}", "torch.set_printoptions(precision=10)"]
+    for side, (program, name) in enumerate(zip(task.programs, ("left", "right"), strict=True)):
+        source = _source(task, side)
+        lines += ["", f"# {name}: {program.name}"]
+        if source is None:
+            lines.append(f"# call {program.name} on these inputs, in float64")
+            continue
+        path, attribute = source
+        lines += [
+            "import importlib.util",
+            f"spec = importlib.util.spec_from_file_location('{name}', {path!r})",
+            f"module_{name} = importlib.util.module_from_spec(spec)",
+            f"spec.loader.exec_module(module_{name})",
+            f"{name} = module_{name}.{attribute}",
+            f"print('{name}', {name}(*[inputs[k] for k in {_call_names(task, side)!r}]))",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _call_names(task: _Task, side: int) -> list[str]:
+    ours = list(task.about["inputs"])
+    program = task.programs[side]
+    if set(program.inputs) <= set(task.declarations):
+        return list(program.inputs)
+    return ours
+
+
+
+def _source(task: _Task, side: int) -> tuple[str, str] | None:
+    """Where a target is defined, where that is a file that can be imported."""
+    target = task.targets[side]
+    try:
+        path = inspect.getsourcefile(target)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    name = getattr(target, "__qualname__", "")
+    return (path, name) if path and name.isidentifier() else None

@@ -1,0 +1,287 @@
+"""Refutation: sizes and inputs at which two programs differ.
+
+Both programs are run in PyTorch in float64, and their wires under the reference semantics.  The two
+agree with each other where the import is right, so a difference counts only where both show it; a
+disagreement between PyTorch and the wires is reported as such and proves nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncd_formal.conditions import Context, parse_comparison
+from ncd_formal.elaboration import Output
+from ncd_formal.errors import InputError
+from ncd_formal.frontends.shapes import Declaration
+from ncd_formal.semantics import Evaluator, Floats, NotExactError
+from ncd_formal.sizes import size
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors = Mapping[str, "torch.Tensor"]
+Run = Callable[[Tensors], "tuple[torch.Tensor, ...]"]
+
+TOLERANCE = 1e-6
+"""Relative to the largest value of the output: float64 loses far less on small inputs."""
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """Sizes and inputs at which the two programs differ, and how."""
+
+    sizes: Mapping[str, int]
+    inputs: Tensors
+    difference: str
+    script: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One program: how to run it, and its wires."""
+
+    name: str
+    run: Run
+    outputs: Sequence[Output]
+    tolerance: float
+    """How far PyTorch may be from the wires: large where the program converts to a short type."""
+
+
+@dataclass
+class Trials:
+    """Random sizes and inputs within the assumptions, and what the programs do there."""
+
+    declarations: Mapping[str, Declaration]
+    context: Context
+    left: Side
+    right: Side
+    size_conditions: Sequence[str] = ()
+    input_conditions: Sequence[str] = ()
+    mismatch: str = ""
+    """Where the wires of one side disagree with PyTorch: the import is then not to be trusted."""
+    compared: int = field(default=0)
+
+    def search(self, seeds: Iterator[int]) -> Counterexample | None:
+        """The first difference over the seeds, made small."""
+        for seed in seeds:
+            sizes = self.sample_sizes(seed)
+            if sizes is None:
+                continue
+            found = self.differ(sizes, seed)
+            if found is not None:
+                return self._shrink(found, seed)
+        return None
+
+    # Sampling -------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        found = {v for d in self.declarations.values() for s in d.shape for v in s.variables}
+        return sorted(found)
+
+    def sample_sizes(self, seed: int) -> dict[str, int] | None:
+        """Sizes that satisfy the assumptions: small ones first, and different where they may be."""
+        names = self.names()
+        generator = random.Random(seed)
+        for attempt in range(400):
+            top = 3 + seed % 3 + attempt // 40
+            sizes = {
+                n: generator.randint(self.context.least(n), self.context.least(n) + top - 1)
+                for n in names
+            }
+            if self.allowed(sizes):
+                return sizes
+        return None
+
+    def allowed(self, sizes: Mapping[str, int]) -> bool:
+        if any(a.evaluate(sizes) < 0 for a in self.context.assumptions):
+            return False
+        for text in self.size_conditions:
+            try:
+                left, relation, right = parse_comparison(text)
+                a, b = left.evaluate(sizes), right.evaluate(sizes)
+            except (InputError, KeyError, ZeroDivisionError):
+                continue
+            holds = {
+                "==": a == b, "!=": a != b, ">=": a >= b, "<=": a <= b, ">": a > b, "<": a < b
+            }  # fmt: skip
+            if not holds[relation]:
+                return False
+        return True
+
+    def sample_inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+        """Normal reals, fair truth values, integers within the conditions on them."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        made: dict[str, torch.Tensor] = {}
+        for name, declaration in self.declarations.items():
+            shape = [s.evaluate(sizes) for s in declaration.shape]
+            if declaration.kind == "boolean":
+                made[name] = torch.rand(shape, generator=generator) < 0.6
+            elif declaration.kind == "integer":
+                low, high = self._bounds(name, sizes)
+                made[name] = torch.randint(low, max(high, low + 1), shape, generator=generator)
+            else:
+                made[name] = torch.randn(shape, generator=generator, dtype=torch.float64)
+        for text in self.input_conditions:
+            impose(text, made, generator)
+        return made
+
+    def _bounds(self, name: str, sizes: Mapping[str, int]) -> tuple[int, int]:
+        low, high = 0, 4
+        for text in self.input_conditions:
+            match = re.fullmatch(rf"{re.escape(name)}\s*(<=|<|>=|>)\s*(.+)", text.strip())
+            if match:
+                bound = size(match[2]).evaluate(sizes)
+                if match[1] in {"<", "<="}:
+                    high = bound + (match[1] == "<=")
+                else:
+                    low = bound + (match[1] == ">")
+        for text in self.size_conditions:
+            match = re.match(r"indices of .* lie in \[0, ([^)]+)\)", text)
+            if match:
+                high = min(high, size(match[1]).evaluate(sizes))
+        return low, high
+
+    # Comparing ------------------------------------------------------------------------------
+
+    def differ(self, sizes: Mapping[str, int], seed: int) -> Counterexample | None:
+        return self.differ_at(sizes, self.sample_inputs(sizes, seed))
+
+    def differ_at(self, sizes: Mapping[str, int], inputs: Tensors) -> Counterexample | None:
+        """How the programs differ at these inputs; None where they do not, or cannot be run."""
+        values = [self._values(side, sizes, inputs) for side in (self.left, self.right)]
+        if values[0] is None or values[1] is None:
+            return None
+        self.compared += 1
+        for number, ((a, wires_a), (b, wires_b)) in enumerate(
+            zip(values[0], values[1], strict=True)
+        ):
+            where = _first_difference(a, b, TOLERANCE)
+            if where is None:
+                continue
+            if wires_a is not None and wires_b is not None:
+                where = _first_difference(wires_a, wires_b, TOLERANCE)
+                if where is None:
+                    continue
+            elif self.left.tolerance > TOLERANCE or self.right.tolerance > TOLERANCE:
+                continue  # rounding, or an opaque operator beside it: not enough to tell
+            position = ", ".join(map(str, where))
+            return Counterexample(
+                dict(sizes),
+                dict(inputs),
+                f"output {number}[{position}]: {self.left.name} gives {_show(a[where])}, "
+                f"{self.right.name} gives {_show(b[where])}",
+            )
+        return None
+
+    def _values(
+        self, side: Side, sizes: Mapping[str, int], inputs: Tensors
+    ) -> list[tuple[Floats, Floats | None]] | None:
+        """Each output by PyTorch and by its wires (None where an operator is opaque)."""
+        import torch
+
+        try:
+            with torch.no_grad():
+                ran = [t.double().numpy() for t in side.run(inputs)]
+        except (RuntimeError, ValueError, IndexError, AssertionError):
+            return None
+        evaluator = Evaluator(self.context, sizes, {k: v.numpy() for k, v in inputs.items()})
+        values: list[tuple[Floats, Floats | None]] = []
+        for array, output in zip(ran, side.outputs, strict=True):
+            try:
+                own = evaluator.output(output.term, output.layout)
+            except NotExactError:
+                values.append((array, None))
+                continue
+            if not _agree(array, own, side.tolerance):
+                self.mismatch = f"the wires of {side.name} disagree with PyTorch at sizes {sizes}"
+            values.append((array, own))
+        return values
+
+    # Making it small ------------------------------------------------------------------------
+
+    def _shrink(self, found: Counterexample, seed: int) -> Counterexample:
+        """Smaller sizes, then rounder inputs, as long as the programs still differ."""
+        best = found
+        improved = True
+        while improved:
+            improved = False
+            for name in self.names():
+                for smaller in range(self.context.least(name), best.sizes[name]):
+                    sizes = {**best.sizes, name: smaller}
+                    if not self.allowed(sizes):
+                        continue
+                    tried = (self.differ(sizes, seed + k) for k in range(4))
+                    smaller_one = next((t for t in tried if t is not None), None)
+                    if smaller_one is not None:
+                        best, improved = smaller_one, True
+                        break
+        for digits in (0, 1, 2):
+            rounded = {
+                k: v.mul(10**digits).round().div(10**digits) if v.is_floating_point() else v
+                for k, v in best.inputs.items()
+            }
+            simpler = self.differ_at(best.sizes, rounded)
+            if simpler is not None:
+                return simpler
+        return best
+
+
+def impose(text: str, inputs: dict[str, Any], generator: Any = None) -> None:
+    """Change inputs so that a named condition holds.
+
+    Known: ``every row of X has a True`` and ``X is 0 or 1``.
+    """
+    import torch
+
+    if row := re.fullmatch(r"every row of (\S+) has a True", text.strip()):
+        mask = inputs.get(row[1])
+        if mask is not None and mask.numel():
+            live = torch.randint(mask.shape[-1], (*mask.shape[:-1], 1), generator=generator)
+            mask.scatter_(-1, live, True if mask.dtype == torch.bool else 1.0)
+    elif zero_one := re.fullmatch(r"(\S+) is 0 or 1", text.strip()):
+        mask = inputs.get(zero_one[1])
+        if mask is not None:
+            inputs[zero_one[1]] = (mask > 0).to(mask.dtype)
+
+
+def _agree(ran: Floats, own: Floats, tolerance: float) -> bool:
+    """Whether PyTorch and the wires agree, where both are defined.
+
+    The undefined of the calculus need not be NaN in PyTorch (1/0 is inf there), so a place where
+    the wires are undefined says nothing; a NaN where the wires are defined does.
+    """
+    if ran.shape != own.shape:
+        return False
+    both = np.isfinite(ran) & np.isfinite(own)
+    scale = 1 + np.max(np.abs(own[both]), initial=0.0)
+    if np.any(np.abs(ran[both] - own[both]) > tolerance * scale):
+        return False
+    return not np.any(np.isnan(ran) & np.isfinite(own))
+
+
+def _first_difference(a: Floats, b: Floats, tolerance: float) -> tuple[int, ...] | None:
+    """The first place where two arrays differ, also where just one of them is NaN or −∞."""
+    if a.shape != b.shape:
+        return ()
+    if not a.size:
+        return None
+    finite = np.isfinite(a) & np.isfinite(b)
+    scale = 1 + np.max(np.abs(a[finite]), initial=0.0)
+    with np.errstate(invalid="ignore"):
+        differs = np.where(finite, np.abs(a - b) > tolerance * scale, False)
+    differs |= np.isnan(a) & np.isfinite(b) | np.isfinite(a) & np.isnan(b)
+    differs |= np.isneginf(a) & np.isfinite(b) | np.isfinite(a) & np.isneginf(b)
+    places = np.argwhere(differs)
+    return tuple(int(i) for i in places[0]) if len(places) else None
+
+
+def _show(value: Any) -> str:
+    return f"{float(value):.6g}"

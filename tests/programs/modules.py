@@ -1,0 +1,510 @@
+"""Pairs of modules that are the same function for all batch sizes and lengths.
+
+Sides are classes without arguments to their constructors, or module instances; widths are concrete
+numbers, batch and length are names.  In ``PAIRS`` parameters match by name; in ``EXPRESSED`` some
+are given as expressions over the other side's; ``LATER`` needs more operators.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import Pair, Sides, collector
+
+PAIRS: list[Pair] = []
+EXPRESSED: list[Pair] = []
+LATER: list[Pair] = []
+pair = collector(PAIRS)
+expressed = collector(EXPRESSED)
+later = collector(LATER)
+
+WIDTH = 8
+HEADS = 2
+HIDDEN = 12
+VOCABULARY = 11
+
+
+# Layers
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(WIDTH, HIDDEN)
+        self.down = nn.Linear(HIDDEN, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down(F.gelu(self.up(x)))
+        return out
+
+
+class MlpByMatmul(Mlp):
+    """The same on flattened rows, with GELU written out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, WIDTH)
+        hidden = torch.addmm(self.up.bias, rows, self.up.weight.T)
+        hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+        return (hidden @ self.down.weight.T + self.down.bias).view_as(x)
+
+
+class MlpInShards(Mlp):
+    """The same with its hidden axis in two shards: column-parallel, then row-parallel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.down.bias
+        for i in range(2):
+            shard = slice(i * HIDDEN // 2, (i + 1) * HIDDEN // 2)
+            hidden = F.gelu(F.linear(x, self.up.weight[shard], self.up.bias[shard]))
+            total = total + F.linear(hidden, self.down.weight[:, shard])
+        return total
+
+
+class SwiGlu(nn.Module):
+    """A gated unit with separate gate and up projections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(WIDTH, HIDDEN, bias=False)
+        self.up = nn.Linear(WIDTH, HIDDEN, bias=False)
+        self.down = nn.Linear(HIDDEN, WIDTH, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return out
+
+
+class SwiGluPackedOnTheFly(SwiGlu):
+    """The same with both weights concatenated, and the activation written out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = F.linear(x, torch.cat([self.gate.weight, self.up.weight]))
+        gate, up = packed.split(HIDDEN, dim=-1)
+        out: Tensor = self.down(gate * torch.sigmoid(gate) * up)
+        return out
+
+
+class SwiGluPacked(nn.Module):
+    """The same with one packed projection as its parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(WIDTH, 2 * HIDDEN, bias=False)
+        self.down = nn.Linear(HIDDEN, WIDTH, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        out: Tensor = self.down(F.silu(gate) * up)
+        return out
+
+
+class RmsNorm(nn.Module):
+    """Root-mean-square norm as most model files write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+class LayerNorm(nn.Module):
+    """Layer norm with the variance as E[x²] − E[x]²."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(WIDTH))
+        self.bias = nn.Parameter(torch.zeros(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(-1, keepdim=True)
+        var = x.square().mean(-1, keepdim=True) - mean.square()
+        return (x - mean) / torch.sqrt(var + 1e-5) * self.weight + self.bias
+
+
+class Attention(nn.Module):
+    """Causal self-attention with separate projections, by PyTorch's operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH)
+        self.k = nn.Linear(WIDTH, WIDTH)
+        self.v = nn.Linear(WIDTH, WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = (
+            layer(x).view(b, n, HEADS, c // HEADS).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).reshape(b, n, c))
+        return out
+
+
+class AttentionByEinsum(Attention):
+    """The same with scores written out, heads last, and a mask by comparison."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (layer(x).unflatten(-1, (HEADS, -1)) for layer in (self.q, self.k, self.v))
+        scores = torch.einsum("bnhd,bmhd->bhnm", q, k) / math.sqrt(WIDTH // HEADS)
+        position = torch.arange(x.shape[1])
+        scores = scores.masked_fill(position[None, :] > position[:, None], float("-inf"))
+        heads = torch.einsum("bhnm,bmhd->bnhd", scores.softmax(-1), v)
+        out: Tensor = self.out(heads.flatten(2))
+        return out
+
+
+class PackedAttention(nn.Module):
+    """The same with one packed projection as its parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).view(b, n, 3, HEADS, c // HEADS).permute(2, 0, 3, 1, 4)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return out
+
+
+class GroupedAttention(nn.Module):
+    """Two query heads for one key head, keys repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.kv = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Four query heads, two key heads and two value heads, of width 2."""
+        q = self.q(x).unflatten(-1, (4, 2)).transpose(1, 2)
+        k, v = self.kv(x).unflatten(-1, (2, 2, 2)).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x)
+        k, v = k.repeat_interleave(2, dim=1), v.repeat_interleave(2, dim=1)
+        weights = (q @ k.mT / math.sqrt(2)).softmax(-1)
+        return (weights @ v).transpose(1, 2).flatten(2)
+
+
+class GroupedAttentionByBroadcast(GroupedAttention):
+    """The same with an axis for the group, over which keys broadcast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x)
+        q = q.unflatten(1, (2, 2))
+        heads = F.scaled_dot_product_attention(q, k[:, :, None], v[:, :, None])
+        return heads.flatten(1, 2).transpose(1, 2).flatten(2)
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, attention: type[nn.Module] = Attention, mlp: type[nn.Module] = Mlp) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(WIDTH)
+        self.attention = attention()
+        self.norm2 = nn.LayerNorm(WIDTH)
+        self.mlp = mlp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
+class BlockRewritten(Block):
+    """The same from rewritten parts, with the second gain folded into the next layer."""
+
+    def __init__(self) -> None:
+        super().__init__(AttentionByEinsum, Mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.attention(self.norm1(x)) + x
+        up, down = self.mlp.up, self.mlp.down
+        assert isinstance(up, nn.Linear) and isinstance(down, nn.Linear)
+        weight = up.weight * self.norm2.weight
+        bias = up.bias + up.weight @ self.norm2.bias
+        hidden = F.gelu(F.linear(F.layer_norm(x, (WIDTH,)), weight, bias))
+        return F.linear(hidden, down.weight) + (down.bias + x)
+
+
+class Stack(nn.Module):
+    """Two blocks in a list."""
+
+    def __init__(self, block: type[nn.Module] = Block) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([block(), block()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class StackRewritten(Stack):
+    """Two rewritten blocks."""
+
+    def __init__(self) -> None:
+        super().__init__(BlockRewritten)
+
+
+class LanguageModel(nn.Module):
+    """Tied embedding, one residual MLP, log-probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, WIDTH)
+        self.mlp = Mlp()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embedding(ids)
+        x = x + self.mlp(x)
+        return (x @ self.embedding.weight.T).log_softmax(-1)
+
+
+class LanguageModelByOneHot(LanguageModel):
+    """The same with the lookup as a product, and the normaliser written out."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        table = self.embedding.weight
+        one_hot = (ids[..., None] == torch.arange(VOCABULARY)).to(table.dtype)
+        x = one_hot @ table
+        x = x + self.mlp(x)
+        logits = torch.einsum("bnc,vc->bnv", x, table)
+        return logits - logits.logsumexp(-1, keepdim=True)
+
+
+class PatchEmbedding(nn.Module):
+    """Patches of 2 × 2 by a strided convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, WIDTH, kernel_size=2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.proj(x)
+        return out.flatten(2).transpose(1, 2)
+
+
+class PatchEmbeddingByLinear(PatchEmbedding):
+    """The same by a view and a linear layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(0, 2, 4, 1, 3, 5)
+        weight = self.proj.weight.flatten(1)
+        return F.linear(patches.flatten(3).flatten(1, 2), weight, self.proj.bias)
+
+
+class LoRa(nn.Module):
+    """A linear layer with a low-rank addition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = nn.Linear(WIDTH, HIDDEN)
+        self.a = nn.Parameter(torch.zeros(3, WIDTH))
+        self.b = nn.Parameter(torch.zeros(HIDDEN, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.base(x)
+        return out + 0.5 * (x @ self.a.T @ self.b.T)
+
+
+class LoRaMerged(LoRa):
+    """The same with the addition merged into the weight at each call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.base.weight + 0.5 * (self.b @ self.a), self.base.bias)
+
+
+class Projection(nn.Module):
+    """A linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Linear(WIDTH, HIDDEN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.proj(x)
+        return out
+
+
+# Pairs
+
+
+@pair(x=f"b n {WIDTH}")
+def mlp_two_styles() -> Sides:
+    """Linear layers by addmm on flattened rows, and GELU by erf."""
+    return Mlp, MlpByMatmul
+
+
+@pair(x=f"b n {WIDTH}")
+def mlp_in_shards() -> Sides:
+    """A contraction over a cut axis is the sum over its parts; the bias is added once."""
+    return Mlp, MlpInShards
+
+
+@pair(x=f"b n {WIDTH}")
+def swiglu_two_styles() -> Sides:
+    """A linear layer of stacked weights is the concatenation of the layers."""
+    return SwiGlu, SwiGluPackedOnTheFly
+
+
+@pair(x=f"b n {WIDTH}")
+def rms_norm_module() -> Sides:
+    """nn.RMSNorm by its definition; the right side is an instance."""
+    return RmsNorm, nn.RMSNorm(WIDTH, eps=1e-6)
+
+
+@pair(x=f"b n {WIDTH}")
+def layer_norm_module() -> Sides:
+    """nn.LayerNorm in one pass; both sides are instances."""
+    return LayerNorm(), nn.LayerNorm(WIDTH)
+
+
+@pair(x=f"b n {WIDTH}")
+def causal_attention_two_styles() -> Sides:
+    """The operator against einsum, a mask by comparison and the scale written out."""
+    return Attention, AttentionByEinsum
+
+
+@pair(x=f"b n {WIDTH}")
+def grouped_attention_two_styles() -> Sides:
+    """Repeated keys against broadcast ones."""
+    return GroupedAttention, GroupedAttentionByBroadcast
+
+
+@pair(x=f"b n {WIDTH}")
+def block_rewritten() -> Sides:
+    """Rewritten attention, a gain and a shift folded, residuals reassociated."""
+    return Block, BlockRewritten
+
+
+@pair(x=f"b n {WIDTH}")
+def stack_rewritten() -> Sides:
+    """Two blocks, each rewritten."""
+    return Stack, StackRewritten
+
+
+@pair(ids="b n : int", assume=(f"ids < {VOCABULARY}",))
+def language_model_by_one_hot() -> Sides:
+    """A lookup is a product with one-hot rows; log-softmax by log-sum-exp."""
+    return LanguageModel, LanguageModelByOneHot
+
+
+@pair(x="b 3 2*n 2*m")
+def patch_embedding_module() -> Sides:
+    """A convolution whose stride is its kernel is a linear layer on patches."""
+    return PatchEmbedding, PatchEmbeddingByLinear
+
+
+@pair(x=f"b n {WIDTH}")
+def lora_merged_module() -> Sides:
+    """x Wᵀ + s·(x Aᵀ) Bᵀ = x (W + s·B A)ᵀ."""
+    return LoRa, LoRaMerged
+
+
+@expressed(x=f"b n {WIDTH}", parameters={"gate_up.weight": "cat(gate.weight, up.weight)"})
+def swiglu_packed_parameters() -> Sides:
+    """The packed weight is the concatenation of the two."""
+    return SwiGlu, SwiGluPacked
+
+
+@expressed(
+    x=f"b n {WIDTH}",
+    parameters={
+        "qkv.weight": "cat(q.weight, k.weight, v.weight)",
+        "qkv.bias": "cat(q.bias, k.bias, v.bias)",
+    },
+)
+def attention_packed_parameters() -> Sides:
+    """The packed projection is the concatenation of the three."""
+    return Attention, PackedAttention
+
+
+@expressed(
+    x=f"b n {WIDTH}",
+    parameters={"proj.weight": "base.weight + 0.5 * (b @ a)", "proj.bias": "base.bias"},
+)
+def lora_merged_parameters() -> Sides:
+    """The merged weight is W + s·B A."""
+    return LoRa, Projection
+
+
+class MultiheadAttention(nn.Module):
+    """PyTorch's own attention module, its weights not returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.inner(x, x, x, need_weights=False)[0]
+        return out
+
+
+class FullAttention(Attention):
+    """Attention without a mask, by the definition."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            layer(x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        weights = (q @ k.mT / math.sqrt(WIDTH // HEADS)).softmax(-1)
+        out: Tensor = self.out((weights @ v).transpose(1, 2).flatten(2))
+        return out
+
+
+class BufferedAttention(Attention):
+    """Causal attention with a mask kept in a buffer and cut to the length, as in nanoGPT."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(64, 64).tril().bool(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = x.shape[1]
+        q, k, v = (
+            layer(x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        scores = q @ k.mT / math.sqrt(WIDTH // HEADS)
+        scores = scores.masked_fill(~self.mask[:n, :n], float("-inf"))
+        out: Tensor = self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return out
+
+
+@later(
+    x=f"b n {WIDTH}",
+    parameters={
+        "inner.in_proj_weight": "cat(q.weight, k.weight, v.weight)",
+        "inner.in_proj_bias": "cat(q.bias, k.bias, v.bias)",
+        "inner.out_proj.weight": "out.weight",
+        "inner.out_proj.bias": "out.bias",
+    },
+)
+def multihead_attention_by_hand() -> Sides:
+    """nn.MultiheadAttention with packed weights against hand-written attention."""
+    return MultiheadAttention, FullAttention
+
+
+@later(x=f"b n {WIDTH}", assume=("n <= 64",))
+def causal_mask_from_a_buffer() -> Sides:
+    """The buffer holds a triangle of side 64, so that lengths up to 64 are causal."""
+    return Attention, BufferedAttention

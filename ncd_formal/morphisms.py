@@ -419,8 +419,11 @@ def _aligned(f: Morphism, g: Morphism) -> tuple[Morphism, Morphism]:
                     "right"
                 )
     if len(leads) > 1:
-        shown = " and ".join(str(ArrayType(axes)) for _, axes in leads)
-        raise wrong(f"the further leading axes {shown} differ")
+        shown = " and ".join(
+            f"{ArrayType(axes)} on the {'left' if lead > 0 else 'right'}" if lead else "none"
+            for lead, axes in leads
+        )
+        raise wrong(f"the further leading axes of the arrays differ: {shown}")
     ((lead, axes),) = leads
     return (f, g >> axes) if lead > 0 else (f >> axes, g)
 

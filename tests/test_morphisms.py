@@ -462,11 +462,11 @@ def test_composition_lifts_the_side_that_lacks_axes() -> None:
         ),
         (
             lambda: identity("b n, c n") @ broadcast("add", "n, n -> n"),
-            ["leading axes (b) and (c) differ"],
+            ["leading axes", "differ: (b) on the left and (c) on the left"],
         ),
         (
             lambda: identity("b n, n") @ broadcast("add", "n, n -> n"),
-            ["leading axes (b) and () differ"],
+            ["leading axes", "differ: (b) on the left and none"],
         ),
         (lambda: broadcast("exp", "n"), ["exp 'n'", "'->' is missing"]),
         (lambda: broadcast("exp", "n ->"), ["names no array"]),

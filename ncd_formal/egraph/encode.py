@@ -17,6 +17,7 @@ from itertools import count
 from ncd_formal import facts
 from ncd_formal.conditions import Context
 from ncd_formal.rules import Expression, Rule, Symbol
+from ncd_formal.sizes import size
 from ncd_formal.wires import SIGNATURE, Term, term
 
 PRIMITIVE = frozenset({"String", "BigRat"})
@@ -30,7 +31,7 @@ def program(rules: Sequence[Rule], traced: bool) -> list[str]:
     lines += [
         f"(constructor {op} ({' '.join(sorts)}) {sort})" for op, (sorts, sort) in SIGNATURE.items()
     ]
-    lines += [*_LOADING, *_loaders(), *_ANALYSIS, *_kinds(), *_axes()]
+    lines += [*_LOADING, *_loaders(), *_ANALYSIS, *_kinds(), *_made_by_laws(), *_axes()]
     if traced:
         lines += _mirror()
     lines += [f"(ruleset {name})" for name in dict.fromkeys(rule.ruleset for rule in rules)]
@@ -63,7 +64,7 @@ def context_facts(context: Context) -> list[str]:
         relation = "split-masked" if split.masked else "split"
         lines.append(f'({relation} "{axis}" "{split.outer}" "{split.inner}")')
         if split.masked:
-            lines.append(f'(set (inside "{axis}") "{context.axes[axis] - 1} - {axis}")')
+            lines.append(f'(set (inside "{axis}") "{context.axes[axis] - 1 - size(axis)}")')
     return lines
 
 
@@ -170,6 +171,26 @@ def _kinds() -> list[str]:
         " ((set (kinds e) r)) :ruleset analysis)"
     )
     return lines
+
+
+def _made_by_laws() -> list[str]:
+    """The facts and axes of leaves that laws introduce: numbers, extents, −∞, ends of blocks."""
+    zero, one = "(bigrat (bigint 0) (bigint 1))", "(bigrat (bigint 1) (bigint 1))"
+    cases = {
+        f"(< c {zero})": facts.NEGATIVE,
+        f"(= c {zero})": facts.ZERO,
+        f"(= c {one})": facts.UNIT,
+        f"(> c {zero}) (!= c {one})": facts.POSITIVE,
+    }
+    leaves = {f"(= e (Constant c)) {test}": kind for test, kind in cases.items()}
+    leaves["(= e (NegativeInfinity))"] = facts.MINUS_INFINITY
+    leaves["(= e (Predicate p)) (= p (inside x)) (= l (leaves x))"] = facts.NAMED["boolean"]
+    leaves["(= e (Index p)) (= p (extent x)) (= 1 (nonempty? x))"] = facts.NAMED["positive"]
+    return [
+        f"(rule ({body}) ((set (kinds e) {kind})"
+        f" (set (axes e) {'l' if 'leaves' in body else '(set-empty)'})) :ruleset analysis)"
+        for body, kind in leaves.items()
+    ]
 
 
 def _axes() -> list[str]:

@@ -120,6 +120,16 @@ class Graph:
             return False
         return True
 
+    def class_of(self, known: Term) -> tuple[str, Any]:
+        """The class of a loaded term, as the rows of a snapshot name it."""
+        sort = SIGNATURE[known.op][1]
+        functions = self.engine.freeze().functions
+        number = self.numbers[known]
+        for row in functions[f"at-{sort}"].rows:
+            if self.engine.value_to_i64(row.inputs[0]) == number:
+                return sort, row.output
+        raise KeyError(known)
+
     def search(
         self, rulesets: Sequence[str], goals: Sequence[tuple[Term, Term]], budget: Budget
     ) -> Outcome:

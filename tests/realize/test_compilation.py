@@ -82,7 +82,7 @@ def test_what_the_interpreter_accepts_and_hardware_does_not() -> None:
 
 def test_shared_memory_has_an_end() -> None:
     with pytest.raises(CompilationFailed, match=r"bytes of shared memory per program, and gfx942"):
-        used("gfx942", torch.float16, Tiling(128, 128), stages=6)
+        used("sm_80", torch.float16, Tiling(64, 64), stages=12)
 
 
 def test_an_unknown_target_is_refused() -> None:

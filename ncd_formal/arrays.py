@@ -163,6 +163,23 @@ TRUTH_FUNCTIONS = frozenset(
         "logical_xor",
     }
 )
+WHOLE_FUNCTIONS = frozenset(
+    {
+        "add",
+        "subtract",
+        "multiply",
+        "negative",
+        "abs",
+        "square",
+        "sign",
+        "maximum",
+        "minimum",
+        "where",
+        "floor_divide",
+        "remainder",
+    }
+)
+"""Functions that take whole numbers to whole numbers."""
 
 
 def _dimension(array: Array, dimension: int) -> int:
@@ -380,10 +397,10 @@ def _result_kind(function: str, operands: Sequence[Array]) -> Kind:
         return "boolean"
     values = operands[1:] if function == "where" else operands
     kinds = {o.kind for o in values}
-    if len(kinds) == 1:
-        (kind,) = kinds
-        return kind if kind != "boolean" or function == "where" else "integer"
-    return "real"
+    if function in {"where", "identity"} and len(kinds) == 1:
+        return values[0].kind
+    whole = function in WHOLE_FUNCTIONS and kinds <= {"integer", "boolean"}
+    return "integer" if whole else "real"
 
 
 def reduce(

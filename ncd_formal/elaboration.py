@@ -10,7 +10,7 @@ Views vanish here, before any rule runs, in two passes over both programs togeth
    opens one new axis per leaf, a concatenation chooses by range.  What remains reads inputs at
    affine indices.
 
-A bound axis is named after its class with the least number free in what is demanded, so that
+A bound axis is named after its size with the least number free in what is demanded, so that
 programs which differ in names only become one term.  Several programs elaborated together share
 classes and names, and only then may their terms be compared.
 """
@@ -18,7 +18,7 @@ classes and names, and only then may their terms be compared.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce as fold
 
 from ncd_formal import wires
@@ -325,20 +325,19 @@ class _Pull:
 
     classes: _Classes
     context: Context
-    labels: dict[int, str] = field(default_factory=dict)
+    labels: dict[Polynomial, str] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
     memo: dict[tuple[Array, tuple[Digits, ...]], Term] = field(default_factory=dict)
 
+    axes: dict[str, Polynomial] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
-        for array in self.classes.inputs.values():
-            inputs = {**self.context.inputs, array.name: array.kind}
-            self.context = Context(
-                dict(self.context.axes),
-                self.context.lower,
-                self.context.assumptions,
-                self.context.splits,
-                inputs,
-            )
+        inputs = {array.name: array.kind for array in self.classes.inputs.values()}
+        self.axes.update(self.context.axes)
+        # The context sees the axes that are opened while it is in use.
+        self.context = replace(
+            self.context, axes=self.axes, inputs={**self.context.inputs, **inputs}
+        )
 
     def output(self, array: Array) -> Output:
         taken: set[str] = set()
@@ -355,16 +354,16 @@ class _Pull:
     # Names ----------------------------------------------------------------------------------
 
     def _axis(self, leaf: int, taken: Iterable[str]) -> str:
-        leaf = self.classes.find(leaf)
-        label = self.labels.get(leaf)
+        extent = self.classes.extent[leaf]
+        label = self.labels.get(extent)
         if label is None:
-            text = str(self.classes.extent[leaf])
+            text = str(extent)
             stem = text if text.isidentifier() else "a"
-            label = self.labels[leaf] = next(fresh_names(stem, self.labels.values()))
+            label = self.labels[extent] = next(fresh_names(stem, self.labels.values()))
         number = 0
         while (name := f"{label}.{number}") in taken:
             number += 1
-        self.context.axes[name] = self.classes.extent[leaf]  # type: ignore[index]
+        self.axes[name] = extent
         return name
 
     def _open(self, elements: Leaves, taken: Iterable[str]) -> tuple[list[str], Digits]:

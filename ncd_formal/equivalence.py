@@ -246,7 +246,10 @@ class Proof:
             dict(about),
         )
 
-    def _log(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
+    def record_step(
+        self, law: str, values: dict[str, Argument], left: Term, right: Term
+    ) -> None:
+        """Take over one instance of a law, its conditions decided."""
         self.closure.merge(left, right, Instance(law, values))
 
     def _holds(self, goals: Iterable[tuple[Term, Term]]) -> bool:
@@ -255,7 +258,7 @@ class Proof:
     def _normalise(self, goals: Sequence[tuple[Term, Term]]) -> bool:
         """Normal forms, first as they are and then with products of sums written out."""
         for expand in (False, True):
-            normalise = Normaliser(self.judge, self._log, expand)
+            normalise = Normaliser(self.judge, self.record_step, expand)
             self.normal = [(normalise(a), normalise(b)) for a, b in goals]
             if self._holds(goals):
                 return True
@@ -266,7 +269,7 @@ class Proof:
         from ncd_formal.egraph.run import Budget, Graph
 
         log.info("searching")
-        plain = Normaliser(self.judge, self._log)
+        plain = Normaliser(self.judge, self.record_step)
         starts = [(plain(a), plain(b)) for a, b in goals]
         open_goals = [(a, b) for a, b in starts if not self.closure.equal(a, b)]
         roots = [t for pair in (*starts, *self.normal) for t in pair]

@@ -1,5 +1,6 @@
-"""From a derived schedule to code that runs: Triton source, its interpretation, compilation,
-accuracy and registration with PyTorch.
+"""From a derived schedule to code that runs.
 
-Nothing is imported here: each module needs torch and triton, which load only when it is asked for.
+Its Triton source; its interpretation and compilation, neither of which needs a GPU; the judges of
+its accuracy; its registration with PyTorch.  Nothing is imported here: the modules need torch and
+triton, which load when they are asked for.
 """

@@ -135,20 +135,19 @@ class SoftmaxContraction:
 
     * δₓ collects what is added to the exponent.  The D products and sums of the dot and the scaling
       err by (D + 4)ε aₓ.  The maximum that is subtracted need not be exact, for it cancels in the
-      quotient; only rounding at the subtractions counts.  They telescope along the running
-      maximum, hence 2ε(|sₓ| + |μ|) covers them all.
-      So |δₓ| ≤ Δₓ = γ(D + 4) aₓ + 2γ(1)(|sₓ| + |μ|).
+      quotient; only rounding at the subtractions counts.  Along the running maximum they
+      telescope, and 2ε(|sₓ| + |μ|) covers them all: |δₓ| ≤ Δₓ = γ(D + 4) aₓ + 2γ(1)(|sₓ| + |μ|).
     * θ collects the factors: N additions, and in each of at most ⌈N/16⌉ blocks one rescaling, with
       an exponential of error 2ε and one product.
 
-    In the quotient the weights meet their own sum, whose relative error is at most that of the
-    weighted mean G = Σₓ pₓ exp(Δₓ) ≥ 1.  With ρ for the factors of numerator, denominator, quotient
-    and, in 16-bit kernels, one rounding u of the weights before the second dot,
+    In the quotient the weights meet their own sum l̂.  With G = Σₓ pₓ exp(Δₓ), but for the factors
+    l/l̂ ≤ 1 / Σₓ pₓ exp(−Δₓ) ≤ G, by Cauchy's inequality.  With ρ for the factors of numerator,
+    denominator and quotient, and one rounding u of the weights before the second dot,
 
-        |ô − o| ≤ Σₓ pₓ |vₓ| (exp(Δₓ) G (1 + ρ) − 1) + 2τ Σₓ|vₓ| + u |ô| + τ,
+        |ô − o| ≤ Σₓ pₓ |vₓ| (exp(Δₓ) G (1 + ρ)(1 + u) − 1) + 2τ Σₓ|vₓ| + u |ô| + τ,
 
-    where τ is what a weight or a result loses when it is too small for its type (the sum of the
-    weights is at least 1, so each loss counts at most once).
+    where τ is what a weight or a result loses when it is too small for its type: a weight is
+    rounded, or flushed with its block at a rescaling, and l ≥ 1, so its losses count at most twice.
     """
 
     query: Tensor
@@ -174,7 +173,7 @@ class SoftmaxContraction:
     @cached_property
     def _admitted(self) -> Tensor:
         rows, columns = self.query.shape[-2], self.key.shape[-2]
-        admitted = torch.ones(rows, columns, dtype=torch.bool)
+        admitted = torch.ones(rows, columns, dtype=torch.bool, device=self.query.device)
         if self.is_causal:
             admitted = admitted.tril()
         return admitted if self.mask is None else admitted & self.mask
@@ -213,7 +212,7 @@ class SoftmaxContraction:
 
     @cached_property
     def ideal(self) -> Tensor:
-        """The definition with two roundings: of the weights before they meet v, and of the result."""
+        """The definition with two roundings: of the weights before they meet v, of the result."""
         dtype = self.query.dtype
         weights, total, _ = self._shifted
         return (weights.to(dtype).double() @ self._operands[2] / total).to(dtype)
@@ -237,14 +236,14 @@ class SoftmaxContraction:
         keys, width = self.key.shape[-2:]
         u, lost = unit_roundoff(self.query.dtype), smallest(self.query.dtype)
 
-        exponent = (roundings(width + 4) + 2 * self.operand_error) * self._magnitudes
+        misread = (1 + self.operand_error) ** 2
+        exponent = (roundings(width + 4) + misread - 1) * self._magnitudes
         exponent += 2 * roundings(1) * (self._scores.abs() + maximum.abs())
         steps = 2 * (keys + 3 * math.ceil(keys / 16)) + 16
-        factors = (1 + roundings(steps)) * (1 + u) * (1 + self.operand_error) ** 2
+        factors = (1 + roundings(steps)) * (1 + u) * misread
         true = weights / total
         grown = (true * torch.exp(exponent)).masked_fill(~self._admitted, 0.0)
-        factors = factors * grown.sum(-1, keepdim=True)
-        error = (grown * factors - true) @ values
+        error = (grown * grown.sum(-1, keepdim=True) * factors - true) @ values
         error += 2 * lost * (self._admitted.double() @ values)
         return error + u * (self.exact.abs() + error) + lost
 

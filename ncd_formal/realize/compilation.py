@@ -146,7 +146,7 @@ def _resources(compiled: Any, target: str) -> Resources:
 def compiling(target: str) -> Iterator[list[Resources]]:
     """Within the context, launching a ``@triton.jit`` kernel compiles it for ``target``, no more.
 
-    The result lists what each launch uses, in order; tensors may live anywhere, on ``meta`` as well,
+    The result lists what each launch uses, in order.  Tensors may live anywhere, on ``meta`` too,
     and none is read or written.  So the same launcher runs on a GPU, under ``interpret()`` and
     under ``compiling("sm_90")``.  The switch is global to the process, not to the thread.
 

@@ -1,14 +1,14 @@
 """Run Triton kernels on CPU tensors, with the values that a GPU would compute.
 
-Triton ships an interpreter, but it is silently wrong where it matters for testing kernels: bfloat16
-is computed on its bit patterns, casts truncate, masked lanes read as zero where hardware leaves them
-undefined, a stray pointer reads the memory of the host, and it cannot share a process with the
-compiler.  This module loads a private copy of that interpreter and corrects the copy; the one inside
-triton stays as it is.  In the corrected one
+Triton ships an interpreter, but it is silently wrong where it matters for testing kernels: it
+computes with the bit patterns of bfloat16, its casts truncate, masked lanes read as zero where
+hardware leaves them undefined, a stray pointer reads the memory of the host, and it cannot share a
+process with the compiler.  This module loads a private copy of that interpreter and corrects the
+copy; the one inside triton stays as it is.  In the corrected one
 
 * bfloat16 is a type of numbers, and every cast rounds to nearest, ties to even;
 * a 16-bit sum rounds after every addition, in the order of a tree, as the hardware does;
-* a dot obeys its ``input_precision``: TF32 drops low bits, ``tf32x3``, ``bf16x3``, ``bf16x6`` split;
+* a dot obeys its ``input_precision``: ``tf32`` drops low bits, the others split their operands;
 * a masked lane without ``other`` is *poison*: NaN, or the most harmful integer;
 * a lane may touch only elements of the tensor argument from which its pointer was computed;
   otherwise :class:`OutOfBounds` is raised, before the memory is touched;
@@ -87,14 +87,14 @@ _Handle: Callable[..., Any] = _interpreter.TensorHandle
 _shipped_numpy_type = _interpreter._get_np_dtype
 
 
-def _numpy_type(type_: Any) -> np.dtype[Any]:
+def _numpy_type(type_: Any) -> Any:
     """The NumPy type that holds the numbers of a Triton scalar or block type."""
     element = type_.scalar
     if element == tl.bfloat16:
         return _BF16
     if element.is_floating() and element.primitive_bitwidth == 8:
         raise NotImplementedError(f"{element} is not modelled by the interpreter")
-    return np.dtype(_shipped_numpy_type(type_))
+    return _shipped_numpy_type(type_)
 
 
 def _is_float(type_: np.dtype[Any]) -> bool:
@@ -185,13 +185,13 @@ class _Region:
     def contains(self, addresses: Array) -> Array:
         """Which addresses are the first byte of an element."""
         offset = addresses.astype(np.int64) - self.start
-        inside = offset >= 0
+        inside: Array = offset >= 0
         # Strides are nested, so an element's offset has one decomposition: the greedy one.
         for size, stride in self.axes:
             index = np.minimum(offset // stride, size - 1)
-            inside &= index >= 0
             offset = offset - index * stride
-        return inside & (offset == 0)
+        inside &= offset == 0
+        return inside
 
 
 class _PointerInto(tl.pointer_type):  # type: ignore[misc]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import CustomOpDef, custom_op, infer_schema  # type: ignore[attr-defined]
 
 __all__ = ["register"]
 
@@ -43,7 +44,7 @@ def register(
     launch: Callable[..., Tensor],
     definition: Callable[..., Tensor],
     fallback: Callable[..., Tensor] | None = None,
-) -> torch.library.CustomOpDef:
+) -> CustomOpDef:
     """Register ``launch`` as the operator ``name`` (``"namespace::operator"``) and return it.
 
     ``definition`` is the same function in plain PyTorch.  Its annotated signature becomes the
@@ -82,8 +83,8 @@ def register(
         )
         return _differentiate(definition, arguments, gradient)
 
-    schema = torch.library.infer_schema(definition, mutates_args=())
-    operator = torch.library.custom_op(name, compute, mutates_args=(), schema=schema)
+    schema = infer_schema(definition, mutates_args=())
+    operator = custom_op(name, compute, mutates_args=(), schema=schema)
     operator.register_fake(allocate)
     operator.register_autograd(backward, setup_context=remember)
     return operator

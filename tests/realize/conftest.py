@@ -1,4 +1,4 @@
-"""Kernels need torch, Triton and ml_dtypes, which are optional: without them there is nothing here."""
+"""Kernels need torch, Triton and ml_dtypes, which are optional: without them, nothing is here."""
 
 import importlib.util
 

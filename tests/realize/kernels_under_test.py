@@ -1,5 +1,6 @@
 """Kernels, right and wrong, on which the interpreter, the compiler and the judges are tried."""
 # Triton reads the annotations of a kernel itself, so its parameters carry none for mypy.
+# ruff: noqa: E741
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
 
 import math
@@ -113,10 +114,9 @@ def softmax_contraction_kernel(
         k_at = K + b * k_b + h * k_h + n[:, None] * k_n + d[None, :] * k_d
         v_at = V + b * v_b + h * v_h + n[:, None] * v_n + d[None, :] * v_d
         k = tl.load(k_at, mask=in_n, other=0.0)
+        v = tl.load(v_at, mask=in_n, other=0.0)
         if FAULT == "no other":
             v = tl.load(v_at, mask=in_n)
-        else:
-            v = tl.load(v_at, mask=in_n, other=0.0)
         s = tl.dot(q, tl.trans(k), input_precision=PRECISION)
         if FAULT == "16-bit scores":
             s = s.to(v.dtype).to(tl.float32)
@@ -156,6 +156,7 @@ class Tiling(NamedTuple):
     warps: int = 4
 
 
+SQUARE = Tiling()
 LOG2_E = 1.4426950408889634
 
 
@@ -164,7 +165,7 @@ def softmax_contraction(
     k: Tensor,
     v: Tensor,
     is_causal: bool = False,
-    tiling: Tiling = Tiling(),
+    tiling: Tiling = SQUARE,
     precision: str = "ieee",
     fault: str = "",
     log2_e: float = LOG2_E,

@@ -94,9 +94,7 @@ def test_a_correct_kernel_is_accepted(
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("dtype", NARROW)
-@pytest.mark.parametrize(
-    "fault", ["16-bit scores", "16-bit weights' sum", "16-bit accumulator"]
-)
+@pytest.mark.parametrize("fault", ["16-bit scores", "16-bit weights' sum", "16-bit accumulator"])
 def test_careless_rounding_is_rejected(fault: str, dtype: torch.dtype, seed: int) -> None:
     q, k, v = inputs((1, 2, 256, 64), dtype, seed, scale=2.0 if "scores" in fault else 1.0)
     with interpret():
@@ -150,9 +148,10 @@ def test_a_constant_wrong_in_the_sixth_place_is_rejected(dtype: torch.dtype) -> 
 def test_pytorch_is_accepted(dtype: torch.dtype, is_causal: bool) -> None:
     q, k, v = inputs((2, 2, 64, 32), dtype)
     k, v = k[:, :1], v[:, :1]
-    result = torch.nn.functional.scaled_dot_product_attention(
-        *(x.float() for x in (q, k, v)), is_causal=is_causal, scale=0.3, enable_gqa=True
-    ).to(dtype)
+    wide = torch.nn.functional.scaled_dot_product_attention(
+        q.float(), k.float(), v.float(), is_causal=is_causal, scale=0.3, enable_gqa=True
+    )
+    result = wide.to(dtype)
     accuracy = SoftmaxContraction(q, k, v, 0.3, is_causal).judge(result)
     assert accuracy.acceptable, accuracy
 
@@ -215,7 +214,7 @@ def test_measures_print() -> None:
 
 def test_misuse_is_refused() -> None:
     q, k, v = inputs((1, 1, 4, 16), torch.float16)
-    with pytest.raises(ValueError, match="float32, the inputs are torch.float16"):
+    with pytest.raises(ValueError, match=r"float32, the inputs are torch\.float16"):
         SoftmaxContraction(q, k, v).judge(q.float())
     with pytest.raises(ValueError, match="instead of"):
         SoftmaxContraction(q, k, v).judge(q[:, :, :1])

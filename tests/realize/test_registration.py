@@ -69,7 +69,8 @@ def test_pytorch_accepts_the_operator(is_causal: bool) -> None:
 def test_values_and_gradients_are_those_of_the_definition(dtype: torch.dtype) -> None:
     arguments = inputs(dtype)
     result = operator(*arguments, is_causal=True, enable_gqa=True)
-    expected = sdpa(*(x.float() for x in arguments), is_causal=True, enable_gqa=True)
+    q, k, v = (x.float() for x in arguments)
+    expected = sdpa(q, k, v, is_causal=True, enable_gqa=True)
     tolerance = 8 * torch.finfo(dtype).eps
     torch.testing.assert_close(result.float(), expected, rtol=tolerance, atol=tolerance)
     found = torch.autograd.grad(result.float().square().sum(), arguments)

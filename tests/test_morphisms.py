@@ -368,10 +368,6 @@ def test_text_is_read_back(f: Morphism) -> None:
     assert hash(eval(repr(f), names)) == hash(f)
 
 
-@pytest.mark.xfail(
-    reason="a bound axis is named after its class, and no input joins the classes of two programs",
-    strict=True,
-)
 @pytest.mark.parametrize("inner", ["cumulative_sum", "unknown"])
 def test_axes_that_no_input_has_are_bound_alike(inner: str) -> None:
     f = broadcast(inner, "[n] -> [n]") @ broadcast("sum", "[n] -> ()")

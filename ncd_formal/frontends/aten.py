@@ -628,10 +628,15 @@ def _squeeze(site: Site, x: Array, dim: int | Sequence[int] | None = None) -> Ar
     return x
 
 
+_NO_END = 2**63 - 1
+
+
 def _bound(value: Extent | None, extent: Polynomial, default: Polynomial) -> Polynomial:
-    """An end of a slice, counted from the front."""
+    """An end of a slice, counted from the front; the largest int64 is no end at all."""
     if value is None:
         return default
+    if isinstance(value, int) and value >= _NO_END:
+        return extent
     value = size(value) if isinstance(value, int) else value
     return extent + value if (value.constant or 0) < 0 else value
 

@@ -60,7 +60,7 @@ class Symbols:
         return size(value)
 
     def _size(self, e: sympy.Basic) -> Polynomial:
-        if isinstance(e, sympy.Integer):
+        if isinstance(e, sympy.Integer) or (isinstance(e, sympy.Float) and e == int(e)):
             return size(int(e))
         if isinstance(e, sympy.Symbol):
             if e not in self.sizes:
@@ -80,7 +80,7 @@ class Symbols:
             return fold(operation, map(self._size, e.args))
         if name in {"Min", "Max"}:
             return fold(lambda a, b: self._extreme(name, a, b), map(self._size, e.args))
-        if name == "Identity":
+        if name in {"Identity", "ToFloat"}:
             return self._size(e.args[0])
         raise UnknownSizeError(f"{self.show(e)} is no polynomial")
 

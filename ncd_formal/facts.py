@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
 from itertools import product as pairs
+from typing import Union
 
 from ncd_formal.conditions import Context
 from ncd_formal.sizes import size
@@ -201,41 +202,62 @@ def choice(condition: int, then: int, otherwise: int) -> int:
     return result | (otherwise if condition & ZERO else 0)
 
 
+Fact = Union[int, tuple["Fact", "Fact"]]
+"""The kinds of a value, or of the components of a pair."""
+
+
 class Facts:
     """The facts of terms in a context, each derived once."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.memo: dict[Term, int] = {}
+        self.memo: dict[Term, Fact] = {}
 
     def __call__(self, root: Term) -> int:
-        """The kinds of value that ``root`` may take; tuples and monoids may be anything."""
-        found = self.memo.get(root)
-        if found is None:
+        """The kinds of value that ``root`` may take; a pair may be anything."""
+        if root not in self.memo:
             for node in subterms(root):
                 if node not in self.memo:
                     self.memo[node] = self._derive(node)
-            found = self.memo[root]
-        return found
+        found = self.memo[root]
+        return found if isinstance(found, int) else ANYTHING
 
     def holds(self, name: str, subject: Term) -> bool:
         """Whether the named fact is shown of ``subject``."""
         return not self(subject) & ~NAMED[name]
 
-    def _derive(self, node: Term) -> int:
+    def _derive(self, node: Term) -> Fact:
         op, args = node.op, node.args
         of = [self.memo[child] for child in node.children]
-        if op in _UNARY:
-            return lift(op, of[0])
-        if op in _BINARY:
-            return lift(op, of[0], of[1])
-        if op == "Select":
-            return choice(of[0], of[1], of[2])
+        if op == "Tuple":
+            return of[0], of[1]
+        if op in {"First", "Second"}:
+            return of[0][op == "Second"] if isinstance(of[0], tuple) else ANYTHING
         if op == "Reduce":
-            return fold_kinds(node.children[0].op, of[1], self.context.nonempty(str(args[1])))
-        if op in {"First", "Second"} and node.children[0].op == "Tuple":
-            return self.memo[node.children[0].children[op == "Second"]]
+            return self._reduce(node.children[0].op, of[1], self.context.nonempty(str(args[1])))
+        plain = [fact if isinstance(fact, int) else ANYTHING for fact in of]
+        if op in _UNARY or op in _BINARY:
+            return lift(op, *plain)
+        if op == "Select":
+            return choice(plain[0], plain[1], plain[2])
         return self.leaf(node)
+
+    def _reduce(self, monoid: str, body: Fact, nonempty: bool) -> Fact:
+        if monoid == "RescaledSum" and isinstance(body, tuple):
+            score = body[0] if isinstance(body[0], int) else ANYTHING
+            top = fold_kinds("Max", score, nonempty)
+            return top, self._weighted(lift("Rescale", score, top), body[1], nonempty)
+        return fold_kinds(monoid, body, nonempty) if isinstance(body, int) else ANYTHING
+
+    def _weighted(self, weight: int, value: Fact, nonempty: bool) -> Fact:
+        if isinstance(value, tuple):
+            first, second = value
+            return (
+                self._weighted(weight, first, nonempty),
+                self._weighted(weight, second, nonempty),
+            )
+        # The unit of the fold adds a 0.
+        return fold_kinds("Sum", lift("Mul", weight, value) | ZERO, nonempty)
 
     def leaf(self, node: Term) -> int:
         """The kinds of a term without operands."""

@@ -13,7 +13,9 @@ The normal form of a term:
 * a reduction of a sum is a sum of reductions, and what does not depend on the axis is outside;
 * a choice between numbers is arithmetic on its truth value, and a choice against −∞ is outermost.
 
-Products over sums stay as they are unless ``expand`` is asked for.
+Products over sums stay as they are unless ``expand`` is asked for.  With ``gather``, the exponentials
+and truth values under a sum are one exponential again, of a score that is −∞ where masked: the form
+that the laws of rescaled sums are about.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import sys
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
-from ncd_formal.facts import NAMED
 from ncd_formal.rules import Judge, table
 from ncd_formal.sizes import Polynomial, size
 from ncd_formal.wires import (
@@ -37,7 +38,6 @@ from ncd_formal.wires import (
     add,
     constant,
     exp,
-    index,
     inverse,
     mul,
     reduce,
@@ -53,10 +53,18 @@ Log = Callable[[str, dict[str, Argument], Term, Term], None]
 class Normaliser:
     """Normal forms in one context, each step an instance of a law that is handed to ``log``."""
 
-    def __init__(self, judge: Judge, log: Log, expand: bool = False, budget: int = 4096) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        log: Log,
+        expand: bool = False,
+        gather: bool = False,
+        budget: int = 4096,
+    ) -> None:
         self.judge = judge
         self.log = log
         self.expand = expand
+        self.gather = gather
         self.budget = budget
         self.normal: dict[Term, Term] = {}
 
@@ -266,35 +274,44 @@ class Normaliser:
                     self.apply("select-mul", d=rest, c=c, a=a, b=b)
                     self.apply("mul-negative-infinity", a=rest)
                     return self.select(c, self.mul(rest, a), NEGATIVE_INFINITY)
-        for weight in factors:
-            if weight.op != "Exp":
-                continue
-            (top,) = weight.children
-            if top.op != "Reduce" or top.children[0] is not MAX:
-                continue
-            x, s = top.args[1], top.children[1]
-            total = inverse(self.reduce(SUM, str(x), self.exp(s)))
-            if inverse(weight) in factors and total in factors:
-                self.log_reduce_exp(str(x), s)
-                rest_factors = list(factors)
-                for f in (weight, inverse(weight), total):
-                    rest_factors.remove(f)
-                self.apply("shift-cancel", x=x, s=s)
-                three = self.mul_plain([inverse(weight), weight, total])
-                if not rest_factors:
-                    return total
-                rest = self._comb(rest_factors)
-                self._mul(three, rest)
-                return self.mul(total, rest)
+        for shift in factors:
+            cancelled = self._cancel_shift(shift, factors)
+            if cancelled is not None:
+                return cancelled
         return product
 
-    def mul_plain(self, factors: list[Term]) -> Term:
-        """The comb of factors in the given order."""
-        return self._comb(factors)
+    def _cancel_shift(self, shift: Term, factors: list[Term]) -> Term | None:
+        """1/exp(max s) and its inverse go where 1/Σ exp(s) is beside them."""
+        if shift.op != "Inverse" or shift.children[0].op != "Exp":
+            return None
+        (top,) = shift.children[0].children
+        if top.op != "Reduce" or top.children[0] is not MAX or inverse(shift) not in factors:
+            return None
+        axis, score = str(top.args[1]), top.children[1]
+        # Normalising also makes Σ exp(s), as the law writes it, equal to its normal form.
+        total = self.inverse(self.reduce(SUM, axis, self.exp(score)))
+        if total not in factors:
+            return None
+        chosen = [shift, inverse(shift), total]
+        others = list(factors)
+        for factor in chosen:
+            others.remove(factor)
+        self.apply("shift-cancel", x=axis, s=score)
+        if not others:
+            self._regroup(factors, chosen)
+            return total
+        rest = self._comb(others)
+        self._regroup(chosen, chosen)
+        self._mul(self._comb(chosen), rest)
+        return self.mul(total, rest)
 
-    def log_reduce_exp(self, axis: str, s: Term) -> None:
-        """Make Σ exp(s), as the law writes it, equal to its normal form."""
-        self.reduce(SUM, axis, self.exp(s))
+    def _regroup(self, factors: list[Term], order: list[Term]) -> None:
+        """Log that the sorted comb of factors is the comb in another order."""
+        first, *rest = order
+        sorted_rest = self._comb(sorted(rest, key=_factor_key))
+        if len(rest) > 1:
+            self._regroup(rest, rest)
+        self._mul(first, sorted_rest)
 
     # Sums -------------------------------------------------------------------------------------
 
@@ -591,8 +608,7 @@ class Normaliser:
         return select(c, a, b)
 
     def _complement(self, c: Term) -> Term:
-        complement = self.add(ONE, self.mul(MINUS_ONE, c))
-        return complement
+        return self.add(ONE, self.mul(MINUS_ONE, c))
 
     # Reductions -------------------------------------------------------------------------------
 
@@ -623,7 +639,36 @@ class Normaliser:
                     self._mul(out, rest)
                     self.apply("sum-mul", x=axis, c=out, a=rest)
                     return self.mul(out, self.reduce(SUM, axis, rest))
+        if self.gather:
+            body = self._gather(body)
         return self._sort_axes(SUM, axis, body)
+
+    def _gather(self, body: Term) -> Term:
+        """exp(a)·exp(b)·p·v as exp(a + b where p, else −∞)·v."""
+        factors = list(_factors(body))
+        weights = [f for f in factors if f.op == "Exp"]
+        masks = [f for f in factors if self.judge.facts.holds("boolean", f)]
+        others = [f for f in factors if f not in weights and f not in masks]
+        if not weights or len(weights) + len(masks) == 1:
+            if weights and others:
+                self._mul(weights[0], self._comb(others))
+                return mul(weights[0], self._comb(others))
+            return body
+        score = weights[-1].children[0]
+        for weight in reversed(weights[:-1]):
+            self.back("exp-add", a=weight.children[0], b=score)
+            score = self.add(weight.children[0], score)
+        gathered = exp(score)
+        if masks:
+            mask = self._comb(masks)
+            if not self.allows("exp-masked", p=mask, s=score):
+                return body
+            self._mul(mask, self._comb(weights))
+            gathered = self.apply("exp-masked", p=mask, s=score)
+        if not others:
+            return gathered
+        self._mul(self._comb(sorted(weights + masks, key=_factor_key)), self._comb(others))
+        return mul(gathered, self._comb(others))
 
     def _max(self, axis: str, body: Term) -> Term:
         if body.op == "Maximum":
@@ -765,4 +810,3 @@ _BUILDERS: dict[str, Callable[..., Term]] = {
     "First": lambda self, a: self.component("First", a),
     "Second": lambda self, a: self.component("Second", a),
 }
-_ = (NAMED, index)

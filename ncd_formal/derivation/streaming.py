@@ -21,14 +21,18 @@ from ncd_formal.elaboration import Output
 from ncd_formal.equivalence import Proof
 from ncd_formal.errors import InputError
 from ncd_formal.normalisation import Normaliser
+from ncd_formal.rules import table
 from ncd_formal.sizes import fresh_names, variable
 from ncd_formal.wires import Argument, Term, subterms
 
-RULESETS = ("simplify", "rescale", "functions", "fuse", "blocks", "commute")
-"""The laws that lead to streamed forms."""
+RULESETS = ("simplify", "rescale", "blocks", "commute", "associate", "functions")
+LAWS = frozenset({"mul-comm", "mul-assoc", "log-mul"})
+"""The laws that lead to streamed forms: of the last three rulesets, only those of ``LAWS``, which
+bring the sums of a quotient side by side."""
 
-PASS_COST, UNSPLIT_COST, REDUCTION_COST = 10_000, 1_000_000, 10
-"""A fold over blocks reads its operands once; a fold over the whole axis cannot be streamed."""
+PASS_COST, UNSPLIT_COST, REDUCTION_COST, OVERFLOW_COST = 10_000, 1_000_000, 10, 1_000
+"""A fold over blocks reads its operands once; a fold over the whole axis cannot be streamed; an
+exponential that is not taken against a maximum may overflow."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class StreamedForm:
     tile: str
     """The axis within a block."""
     passes: int
-    """How many folds over the blocks there are."""
+    """How many folds over the blocks wait for one another; independent ones are one pass."""
     certificate: Certificate
     nodes: int
     """The size of the saturated e-graph."""
@@ -136,15 +140,20 @@ def _stream(
     context, block, tile = split_axis(whole, axis, masked)
     proof = Proof(context, [], timeout)
     proof.closure.add(output.term)
-    normal = Normaliser(proof.judge, proof.record_step)(output.term)
+    normal = Normaliser(proof.judge, proof.record_step, gather=True)(output.term)
 
     def cost(op: str, literals: Sequence[Argument | None]) -> int:
         if op != "Reduce":
-            return 1
+            return OVERFLOW_COST if op == "Exp" else 1
         where = {block: PASS_COST, axis: UNSPLIT_COST}
         return where.get(str(literals[1]), REDUCTION_COST)
 
-    graph = Graph(context, [normal], traced=True)
+    rules = [
+        rule
+        for rule in table().values()
+        if rule.ruleset in RULESETS[:3] or rule.name in LAWS
+    ]
+    graph = Graph(context, [normal], rules, traced=True)
     outcome = graph.search(RULESETS, [], Budget(nodes=5_000, seconds=timeout, iterations=16))
     best = cheapest(graph, normal, cost, timeout)
     if best is None:
@@ -167,8 +176,17 @@ def _stream(
         axis,
         block,
         tile,
-        len(folds),
+        _depth(best, block),
         certificate,
         outcome.nodes,
         outcome.seconds,
     )
+
+
+def _depth(root: Term, block: str) -> int:
+    """The longest chain of folds over ``block``, each using the one before."""
+    depth: dict[Term, int] = {}
+    for node in subterms(root):
+        below = max((depth[child] for child in node.children), default=0)
+        depth[node] = below + (node.op == "Reduce" and node.args[1] == block)
+    return depth[root]

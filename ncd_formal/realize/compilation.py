@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
-__all__ = ["TARGETS", "CompilationFailed", "Resources", "Target", "compiling"]
+__all__ = ["TARGETS", "CompilationFailed", "Resources", "Target", "assume_gpu", "compiling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ _AMD_INSTRUCTIONS = {"mfma": r"\bv_mfma", "exp2": r"\bv_exp_f32", "fma": r"\bv_(
 
 
 class _AbsentGpu:
-    """Stands in for Triton's driver, as far as specialising and compiling ask it anything."""
+    """Stands in for Triton's driver, as far as launchers and compilers ask it anything."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -102,12 +102,25 @@ class _AbsentGpu:
     def get_active_torch_device(self) -> torch.device:
         return torch.device("cpu")
 
-    def get_benchmarker(self) -> Callable[..., list[float]]:
-        def compile_only(call: Callable[[], object], quantiles: list[float]) -> list[float]:
-            call()
-            return [0.0 for _ in quantiles]
+    def get_benchmarker(self) -> Any:
+        # An invented timing would stay in the autotuner's cache and mislead a real launch.
+        raise NotImplementedError("no GPU to tune on: launch each configuration by itself")
 
-        return compile_only
+
+@contextmanager
+def assume_gpu(target: str) -> Iterator[None]:
+    """Within the context, Triton believes that the current GPU is a ``target``.
+
+    Raises ``ValueError`` for an unknown target.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"unknown target {target!r}; known are {', '.join(TARGETS)}")
+    active = driver._active
+    driver.set_active(_AbsentGpu(target))
+    try:
+        yield
+    finally:
+        driver._active = active  # reset_active() would look for a GPU
 
 
 def _count(text: str, patterns: Mapping[str, str]) -> dict[str, int]:
@@ -152,9 +165,7 @@ def compiling(target: str) -> Iterator[list[Resources]]:
 
     Raises ``ValueError`` for an unknown target and, from a launch, :class:`CompilationFailed`.
     """
-    if target not in TARGETS:
-        raise ValueError(f"unknown target {target!r}; known are {', '.join(TARGETS)}")
-    installed, active = JITFunction.run, driver._active
+    installed = JITFunction.run
     launch = inspect.unwrap(installed)  # Triton's own, whichever context this one is within
     resources: list[Resources] = []
 
@@ -174,10 +185,9 @@ def compiling(target: str) -> Iterator[list[Resources]]:
         resources.append(used)
         return compiled
 
-    driver.set_active(_AbsentGpu(target))
-    JITFunction.run = compile_only
-    try:
-        yield resources
-    finally:
-        JITFunction.run = installed
-        driver._active = active  # reset_active() would look for a GPU
+    with assume_gpu(target):
+        JITFunction.run = compile_only
+        try:
+            yield resources
+        finally:
+            JITFunction.run = installed

@@ -40,6 +40,8 @@ import triton.experimental.gluon  # launches import it lazily: too late, triton.
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
+from ncd_formal.realize.compilation import assume_gpu
+
 __all__ = ["OutOfBounds", "interpret"]
 
 Array = npt.NDArray[Any]
@@ -392,22 +394,24 @@ def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @contextmanager
-def interpret() -> Iterator[None]:
+def interpret(target: str = "sm_90") -> Iterator[None]:
     """Within the context, every launch of a ``@triton.jit`` kernel runs here, on CPU tensors.
 
     Launchers need no change: ``kernel[grid](...)`` computes instead of looking for a GPU, and the
-    options that only the compiler reads (``num_warps`` and the like) are ignored.  Afterwards all
-    kernels compile as before.  The switch is global to the process, not to the thread.
+    options that only the compiler reads (``num_warps`` and the like) are ignored.  A launcher that
+    asks Triton for the GPU, to choose its tiles, is told ``target``.  Afterwards all kernels
+    compile as before.  The switch is global to the process, not to the thread.
 
-    Raises :class:`OutOfBounds` from a launch when an unmasked lane strays, whatever a kernel's own
-    Python raises, and ``RuntimeError`` when ``TRITON_INTERPRET`` already put the shipped
-    interpreter in place.
+    Raises ``ValueError`` for an unknown target and ``RuntimeError`` when ``TRITON_INTERPRET`` has
+    put the shipped interpreter in place; a launch raises :class:`OutOfBounds` when an unmasked lane
+    strays, and whatever the kernel's own Python raises.
     """
     if not isinstance(tl.sum, JITFunction):
         raise RuntimeError("unset TRITON_INTERPRET: it put Triton's own interpreter in place")
-    compiled = JITFunction.run, JITFunction.__call__
-    JITFunction.run, JITFunction.__call__ = _run, _call
-    try:
-        yield
-    finally:
-        JITFunction.run, JITFunction.__call__ = compiled
+    installed = JITFunction.run, JITFunction.__call__
+    with assume_gpu(target):
+        JITFunction.run, JITFunction.__call__ = _run, _call
+        try:
+            yield
+        finally:
+            JITFunction.run, JITFunction.__call__ = installed

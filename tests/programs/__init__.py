@@ -45,8 +45,9 @@ class Pair:
 
     ``parameters`` maps a parameter of one side to an expression over the other side's; parameters
     it leaves out are matched by name.  ``law`` says why the pair is equal, or what is wrong with
-    it.  ``tight`` marks a wrong pair whose sides are close to each other on typical inputs.  ``tolerance`` is
-    what float64 evaluation may differ by; it is loose only where a program casts to less.
+    it.  ``tight`` marks a wrong pair whose sides are close to each other on typical inputs.
+    ``tolerance`` is what float64 evaluation may differ by; it is loose only where a program casts
+    to less.
     """
 
     name: str

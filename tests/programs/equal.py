@@ -8,6 +8,9 @@ Roots of sizes are written ``d ** 0.5``: ``math.sqrt(d)`` makes plain ``torch.ex
 ``SPECIALISING``, whose pairs are as equal as the others.
 """
 
+# A power of a size, ``d ** -0.5``, has no type that mypy can tell.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math
@@ -1049,7 +1052,7 @@ def multi_head_with_four_heads() -> Sides:
 
 @pair(x="b n h*d", w="h d", g="c h*d")
 def scale_of_heads_by_view() -> Sides:
-    """A weight for each head and channel, by splitting the channel axis or flattening the weight."""
+    """A weight for each head and channel, by splitting the channels or flattening the weight."""
 
     def left(x: Tensor, w: Tensor, g: Tensor) -> Tensor:
         b, n, _ = x.shape
@@ -2846,9 +2849,8 @@ def sliding_window_two_ways() -> Sides:
 
     def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         n = q.shape[-2]
-        band = torch.ones(n, n, dtype=torch.bool).tril() & torch.ones(n, n, dtype=torch.bool).triu(
-            -3
-        )
+        ones = torch.ones(n, n, dtype=torch.bool)
+        band = ones.tril() & ones.triu(-3)
         scores = q @ k.mT / q.shape[-1] ** 0.5
         return torch.where(band, scores, float("-inf")).softmax(-1) @ v
 

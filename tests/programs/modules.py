@@ -58,7 +58,7 @@ class MlpInShards(Mlp):
     """The same with its hidden axis in two shards: column-parallel, then row-parallel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        total = self.down.bias
+        total: Tensor = self.down.bias
         for i in range(2):
             shard = slice(i * HIDDEN // 2, (i + 1) * HIDDEN // 2)
             hidden = F.gelu(F.linear(x, self.up.weight[shard], self.up.bias[shard]))
@@ -235,7 +235,8 @@ class BlockRewritten(Block):
     def forward(self, x: Tensor) -> Tensor:
         x = self.attention(self.norm1(x)) + x
         up, down = self.mlp.up, self.mlp.down
-        assert isinstance(up, nn.Linear) and isinstance(down, nn.Linear)
+        assert isinstance(up, nn.Linear)
+        assert isinstance(down, nn.Linear)
         weight = up.weight * self.norm2.weight
         bias = up.bias + up.weight @ self.norm2.bias
         hidden = F.gelu(F.linear(F.layer_norm(x, (WIDTH,)), weight, bias))
@@ -250,9 +251,9 @@ class Stack(nn.Module):
         self.blocks = nn.ModuleList([block(), block()])
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
+        first, second = self.blocks
+        out: Tensor = second(first(x))
+        return out
 
 
 class StackRewritten(Stack):
@@ -271,7 +272,7 @@ class LanguageModel(nn.Module):
         self.mlp = Mlp()
 
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.embedding(ids)
+        x: Tensor = self.embedding(ids)
         x = x + self.mlp(x)
         return (x @ self.embedding.weight.T).log_softmax(-1)
 

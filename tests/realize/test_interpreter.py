@@ -258,6 +258,21 @@ def test_outside_of_the_context_kernels_need_a_gpu() -> None:
     assert triton.JITFunction.run is run
 
 
+def test_launchers_are_told_the_target() -> None:
+    with interpret("gfx942"):
+        assert triton.runtime.driver.active.get_current_target().arch == "gfx942"
+    assert triton.runtime.driver.active.get_current_target().arch == 90
+    with pytest.raises(ValueError, match="unknown target 'sm_12'"), interpret("sm_12"):
+        pass
+
+
+def test_tuning_needs_a_gpu() -> None:
+    configurations = [triton.Config({"N": n}) for n in (8, 16)]
+    tuned = triton.autotune(configurations, key=[])(kernels.call)
+    with pytest.raises(NotImplementedError, match="no GPU to tune on"):
+        tuned[1,](torch.ones(16), torch.empty(1))
+
+
 def test_the_shipped_interpreter_must_be_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tl, "sum", object())
     with pytest.raises(RuntimeError, match="unset TRITON_INTERPRET"), interpret():

@@ -61,7 +61,7 @@ class Context:
 
     def nonnegative(self, p: Polynomial) -> bool:
         """Whether ``p ≥ 0`` is *shown* at all sizes and indices; False where it is not."""
-        lowest = self._lowest(p)
+        lowest = self._lowest(self._by_parts(p))
         if lowest is None:
             return False
         if self._evidently_nonnegative(lowest):
@@ -72,6 +72,18 @@ class Context:
             for count in (1, 2)
             for chosen in combinations(self.assumptions, count)
         )
+
+    def _by_parts(self, p: Polynomial) -> Polynomial:
+        """``p`` with every split axis as its parts spell it: a masked one runs past its end."""
+        while split := p.variables & self.splits.keys():
+            p = p.substitute(
+                {
+                    axis: variable(parts.outer) * self.axes[parts.inner] + variable(parts.inner)
+                    for axis in split
+                    for parts in [self.splits[axis]]
+                }
+            )
+        return p
 
     def _evidently_nonnegative(self, p: Polynomial) -> bool:
         shifted = p.substitute({v: variable(v) + self.least(v) for v in p.variables})
@@ -93,6 +105,8 @@ class Context:
             if end is None:
                 return None
             p = p - stride * Polynomial({((atom, 1),): 1}) + stride * end
+        if not all(isinstance(atom, str) for atom in p.atoms):
+            return None  # what is left is not affine in the axes inside
         for axis in sorted(v for v in p.variables if v in self.axes):
             if p.degree(axis) == 0:
                 continue

@@ -180,7 +180,8 @@ class Normaliser:
                 return met
             if _factor_key(f) <= _factor_key(comb):
                 return mul(f, comb)
-            return self.apply("mul-comm", a=f, b=comb)
+            self.apply("mul-comm", a=f, b=comb)
+            return self._insert(comb, f)
         g, rest = comb.children
         met = self._meet(f, g)
         if met is not None:
@@ -207,6 +208,12 @@ class Normaliser:
             return "inverse-cancel"
         if f is inverse_of(g) and self.judge.facts.holds("nonzero", g):
             return "inverse-cancel-left"
+        if g.op == "Not" and g.children[0] is f and self.judge.facts.holds("boolean", f):
+            return "boolean-contradiction"
+        if f.op == "Not" and f.children[0] is g and self.judge.facts.holds("boolean", g):
+            return "boolean-contradiction-left"
+        if f.op == g.op == "Exp" and _scaled(f.children[0])[1] is _scaled(g.children[0])[1]:
+            return "exp-collect"
         if f is g:
             if self.judge.facts.holds("boolean", f):
                 return "boolean-idempotent"
@@ -224,10 +231,17 @@ class Normaliser:
             return self.apply(name, a=f.args[0], b=g.args[0])
         if name == "inverse-cancel":
             return self.apply(name, a=f)
-        if name == "inverse-cancel-left":
+        if name.endswith("-left"):
             self.apply("mul-comm", a=f, b=g)
-            return self.apply("inverse-cancel", a=g)
-        if name == "boolean-idempotent":
+            return self.apply(name.removesuffix("-left"), a=g)
+        if name == "exp-collect":
+            a, b = f.children[0], g.children[0]
+            total = self._collect(a, b)
+            if total is None:
+                return None
+            self.back("exp-add", a=a, b=b)
+            return self.exp(total)
+        if name in {"boolean-idempotent", "boolean-contradiction"}:
             return self.apply(name, a=f)
         (inner,) = f.children
         result = self.apply(name, a=inner)
@@ -378,6 +392,11 @@ class Normaliser:
         """A choice against −∞ goes outside of a sum; −∞ absorbs."""
         if total.op != "Add":
             return total
+        first, second = total.children
+        if first is ONE and second.op == "Mul" and second.children[0] is MINUS_ONE:
+            if self.allows("not-boolean", a=second.children[1]):
+                self.apply("not-boolean", a=second.children[1])
+                return self.negation(second.children[1])
         summands = list(_summands(total))
         for choice in summands:
             if choice is not NEGATIVE_INFINITY and not _is_masked(choice):
@@ -431,6 +450,9 @@ class Normaliser:
             self.apply("select-exp", c=c, a=then, b=otherwise)
             return self.select(c, self.exp(then), self.exp(otherwise))
         c, x = _scaled(a)
+        if c == Fraction(1, 2) and x.op == "Log":
+            self.apply("exp-half-log", a=x.children[0])
+            return self.sqrt(x.children[0])
         if c < 0:
             right = self.apply("exp-negative", c=c, a=x)
             (under,) = right.children
@@ -546,12 +568,13 @@ class Normaliser:
         return term("Predicate", text)
 
     def negation(self, a: Term) -> Term:
-        """not a = 1 − a."""
+        """not a."""
         if a.op == "Predicate":
             return self.predicate(str(self.apply("predicate-not", p=a.args[0]).args[0]))
-        if self.allows("not-boolean", a=a):
-            self.apply("not-boolean", a=a)
-            return self.add(ONE, self.mul(MINUS_ONE, a))
+        if a in (ZERO, ONE):
+            return self.apply("not-true" if a is ONE else "not-false")
+        if a.op == "Not" and self.allows("not-not", a=a.children[0]):
+            return self.apply("not-not", a=a.children[0])
         return term("Not", a)
 
     def both(self, a: Term, b: Term) -> Term:
@@ -562,10 +585,10 @@ class Normaliser:
         return term("And", a, b)
 
     def either(self, a: Term, b: Term) -> Term:
-        """a or b = a + b − a·b."""
+        """a or b = not (not a · not b)."""
         if self.allows("or-boolean", a=a, b=b):
             self.apply("or-boolean", a=a, b=b)
-            return self.add(a, self.add(b, self.mul(MINUS_ONE, self.mul(a, b))))
+            return self.negation(self.mul(self.negation(a), self.negation(b)))
         return term("Or", a, b)
 
     def equal(self, a: Term, b: Term) -> Term:
@@ -596,19 +619,16 @@ class Normaliser:
             return self.apply("select-true", c=c.args[0], a=a, b=b)
         if a is b and self.allows("select-same", c=c, a=a):
             return self.apply("select-same", c=c, a=a)
-        if c.op == "Not":
+        if c.op == "Not" and b is not NEGATIVE_INFINITY:
             self.apply("select-not", c=c.children[0], a=a, b=b)
             return self.select(c.children[0], b, a)
         if self.allows("select-boolean", c=c, a=a, b=b):
             self.apply("select-boolean", c=c, a=a, b=b)
-            return self.add(self.mul(c, a), self.mul(self._complement(c), b))
+            return self.add(self.mul(c, a), self.mul(self.negation(c), b))
         if a is NEGATIVE_INFINITY and self.judge.facts.holds("boolean", c):
             self.back("select-not", c=c, a=b, b=a)
             return self.select(self.negation(c), b, a)
         return select(c, a, b)
-
-    def _complement(self, c: Term) -> Term:
-        return self.add(ONE, self.mul(MINUS_ONE, c))
 
     # Reductions -------------------------------------------------------------------------------
 
@@ -757,9 +777,13 @@ def _factor_key(f: Term) -> tuple[int, str, int]:
     """Numbers first; a factor stands beside its inverse."""
     if f.op == "Constant":
         return 0, "", 0
-    if f.op == "Inverse":
-        return 1, f.children[0].digest, 1
-    return 1, f.digest, 0
+    base, rank = f, 0
+    if f.op in {"Inverse", "Not"}:
+        base, rank = f.children[0], 1
+    if base.op == "Exp":
+        # Powers of one exponential stand together.
+        return 1, "exp " + _scaled(base.children[0])[1].digest, rank
+    return 1, base.digest, rank
 
 
 def _scaled(a: Term) -> tuple[Fraction, Term]:

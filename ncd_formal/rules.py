@@ -24,7 +24,7 @@ from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError
 from ncd_formal.facts import NAMED, Facts
 from ncd_formal.sizes import Polynomial, divide, size
-from ncd_formal.wires import SIGNATURE, Argument, Term, is_axis, rename, term
+from ncd_formal.wires import SIGNATURE, Argument, Term, is_axis, rename, subterms, term
 
 
 class Symbol(str):
@@ -285,6 +285,12 @@ def _disjoint(judge: Judge, a: Argument, b: Argument) -> bool:
     return _leaves(judge, [str(a)]).isdisjoint(_leaves(judge, [str(b)]))
 
 
+def _regroups(judge: Judge, monoid: Argument) -> bool:
+    """Folds may be grouped and ordered in any way; not products: (−∞·−1)·−1 is undefined."""
+    assert isinstance(monoid, Term)
+    return all(part.op != "Product" for part in subterms(monoid))
+
+
 def _nonempty(judge: Judge, axis: Argument) -> bool:
     return judge.context.nonempty(str(axis))
 
@@ -307,9 +313,11 @@ def _split_masked(judge: Judge, axis: Argument, outer: Argument, inner: Argument
 
 
 def _same_axis(judge: Judge, a: Argument, b: Argument) -> bool:
-    """Two unsplit axes of the same size: one may be renamed to the other."""
+    """Two axes of the same size, no part of a split: one may be renamed to the other."""
     axes, splits = judge.context.axes, judge.context.splits
-    return axes.get(str(a)) is axes.get(str(b)) is not None and not {a, b} & splits.keys()
+    parts = {part for split in splits.values() for part in (split.outer, split.inner)}
+    whole = not {a, b} & (splits.keys() | parts)
+    return whole and axes.get(str(a)) is axes.get(str(b)) is not None
 
 
 def _associates(judge: Judge, *factors: Argument) -> bool:
@@ -338,6 +346,7 @@ CONDITIONS: Mapping[str, Callable[..., bool]] = {
     "independent": _independent,
     "disjoint": _disjoint,
     "nonempty": _nonempty,
+    "regroups": _regroups,
     "split": _split,
     "split-masked": _split_masked,
     "same-axis": _same_axis,
@@ -422,6 +431,7 @@ _SORTS: Mapping[str, tuple[str, ...]] = {
     "independent": ("String", "Term"),
     "disjoint": ("String", "String"),
     "nonempty": ("String",),
+    "regroups": ("Monoid",),
     "split": ("String", "String", "String"),
     "split-masked": ("String", "String", "String"),
     "same-axis": ("String", "String"),

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from ncd_formal.conditions import Context
 from ncd_formal.sizes import size
-from ncd_formal.wires import Term, indices_of, is_axis, subterms
+from ncd_formal.wires import Shape, Term, indices_of, is_axis, subterms
 
 Number = Union[Fraction, float]
 
@@ -101,15 +101,17 @@ def denote(
     if op == "Reduce":
         monoid, axis, body = args
         assert isinstance(monoid, Term) and isinstance(axis, str) and isinstance(body, Term)
+        # An axis that shares digits with the one that is bound is derived anew.
+        bound = set(context.leaves(axis))
+        outer = {a: i for a, i in environment.items() if bound.isdisjoint(context.leaves(a))}
         values = [
-            denote(body, context, sizes, inputs, {**environment, **point})
+            denote(body, context, sizes, inputs, {**outer, **point})
             for point in _points(axis, context, sizes)
         ]
         if not values:
-            return unit(monoid)
-        if monoid.op == "RescaledSum":
-            values = [combine(monoid, (NINF, Fraction(0)), v) for v in values]
-        return fold(lambda a, b: combine(monoid, a, b), values)
+            return unit(monoid, body.shape)
+        first, *rest = values
+        return fold(lambda a, b: combine(monoid, a, b), rest, _alone(monoid, first))
     if op == "Function":
         return apply(op, at(args[1]), name=str(args[0]))
     if op == "Opaque":
@@ -144,11 +146,15 @@ def _points(axis: str, context: Context, sizes: Mapping[str, int]) -> list[dict[
     return points
 
 
-def unit(monoid: Term) -> Value:
-    """The value of an empty reduction."""
+def unit(monoid: Term, shape: Shape) -> Value:
+    """The value of an empty reduction of a body of this shape."""
     if monoid.op == "Both":
         a, b = monoid.children
-        return unit(a), unit(b)
+        assert shape is not None
+        return unit(a, shape[0]), unit(b, shape[1])
+    if monoid.op == "RescaledSum":
+        assert shape is not None
+        return NINF, _zeros(shape[1])
     units: Mapping[str, Value] = {
         "Sum": Fraction(0),
         "Product": Fraction(1),
@@ -156,9 +162,24 @@ def unit(monoid: Term) -> Value:
         "Min": UNDEF,  # +∞ is no value
         "All": Fraction(1),
         "Any": Fraction(0),
-        "RescaledSum": (NINF, Fraction(0)),
     }
     return units[monoid.op]
+
+
+def _zeros(shape: Shape) -> Value:
+    return Fraction(0) if shape is None else (_zeros(shape[0]), _zeros(shape[1]))
+
+
+def _alone(monoid: Term, value: Value) -> Value:
+    """The fold of one value: beside the unit, where the monoid has one."""
+    if monoid.op == "Both" and isinstance(value, tuple):
+        left, right = monoid.children
+        return _alone(left, value[0]), _alone(right, value[1])
+    if monoid.op in {"All", "Any"}:
+        return combine(monoid, unit(monoid, None), value)
+    if monoid.op == "RescaledSum" and isinstance(value, tuple):
+        return value[0], _scale(apply("Rescale", value[0], value[0]), value[1])
+    return value
 
 
 _MONOID_OPERATIONS = {
@@ -192,11 +213,8 @@ def _scale(factor: Value, value: Value) -> Value:
 
 
 def _add(a: Value, b: Value) -> Value:
-    if isinstance(a, tuple) or isinstance(b, tuple):
-        # The unit's one zero stands for a tuple of zeros.
-        left = a if isinstance(a, tuple) else (a, a)
-        right = b if isinstance(b, tuple) else (b, b)
-        return _add(left[0], right[0]), _add(left[1], right[1])
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return _add(a[0], b[0]), _add(a[1], b[1])
     return apply("Add", a, b)
 
 
@@ -387,7 +405,7 @@ class Evaluator:
         if op == "Reduce":
             monoid, axis, _ = args
             assert isinstance(monoid, Term) and isinstance(axis, str)
-            return self._reduce(monoid, axis, operands[0])
+            return self._reduce(monoid, axis, operands[0], node.shape)
         if op == "Opaque":
             raise NotExactError(f"{args[0]} is opaque")
         if op in _MONOID_NAMES:
@@ -429,11 +447,11 @@ class Evaluator:
         shape = [self.extents[a] for a in axes]
         return Grid(axes, np.broadcast_to(result, shape).astype(np.float64))
 
-    def _reduce(self, monoid: Term, axis: str, body: Wire) -> Wire:
+    def _reduce(self, monoid: Term, axis: str, body: Wire, shape: Shape) -> Wire:
         points = _points(axis, self.context, self.sizes)
         leaves = self.context.leaves(axis)
         if not points:
-            return _lift_value(unit(monoid))
+            return _lift_value(unit(monoid, shape))
         if monoid.op in {"Sum", "Max"} and isinstance(body, Grid) and leaves == (axis,):
             # The fold as one call: NumPy's sum and maximum propagate as the definition does.
             if axis not in body.axes:
@@ -443,9 +461,19 @@ class Evaluator:
             total = body.values.sum(k) if monoid.op == "Sum" else body.values.max(k)
             return Grid(body.axes[:k] + body.axes[k + 1 :], total)
         values = [self._take(body, {leaf: p[leaf] for leaf in leaves}) for p in points]
-        if monoid.op == "RescaledSum":
-            values = [self._combine(monoid, _lift_value((NINF, Fraction(0))), v) for v in values]
-        return fold(lambda a, b: self._combine(monoid, a, b), values)
+        first, *rest = values
+        return fold(lambda a, b: self._combine(monoid, a, b), rest, self._alone(monoid, first))
+
+    def _alone(self, monoid: Term, value: Wire) -> Wire:
+        if monoid.op == "Both" and isinstance(value, tuple):
+            left, right = monoid.children
+            return self._alone(left, value[0]), self._alone(right, value[1])
+        if monoid.op in {"All", "Any"}:
+            return self._combine(monoid, _lift_value(unit(monoid, None)), value)
+        if monoid.op == "RescaledSum" and isinstance(value, tuple):
+            weight = self._pointwise("Rescale", "", value[0], value[0])
+            return value[0], self._scaled(weight, value[1])
+        return value
 
     def _take(self, wire: Wire, at: Mapping[str, int]) -> Wire:
         if isinstance(wire, tuple):
@@ -471,11 +499,8 @@ class Evaluator:
         return self._pointwise("Mul", "", factor, value)
 
     def _plus(self, a: Wire, b: Wire) -> Wire:
-        if isinstance(a, tuple) or isinstance(b, tuple):
-            # The unit's one zero stands for a tuple of zeros.
-            left = a if isinstance(a, tuple) else (a, a)
-            right = b if isinstance(b, tuple) else (b, b)
-            return self._plus(left[0], right[0]), self._plus(left[1], right[1])
+        if isinstance(a, tuple) and isinstance(b, tuple):
+            return self._plus(a[0], b[0]), self._plus(a[1], b[1])
         return self._pointwise("Add", "", a, b)
 
 

@@ -20,6 +20,8 @@ from typing import ClassVar, Union
 from ncd_formal.sizes import Polynomial, size
 
 Argument = Union["Term", str, Fraction]
+Shape = Union[None, tuple["Shape", "Shape"]]
+"""None for one value, the shapes of the components for a pair."""
 
 SIGNATURE: Mapping[str, tuple[tuple[str, ...], str]] = {
     # leaves
@@ -75,7 +77,7 @@ FUNCTIONS = frozenset({"erf", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan
 class Term:
     """An interned term; construct with :func:`term` or the named constructors below."""
 
-    __slots__ = ("args", "axes", "digest", "op")
+    __slots__ = ("args", "axes", "digest", "op", "shape")
     _interned: ClassVar[dict[tuple[str, tuple[Argument, ...]], Term]] = {}
 
     op: str
@@ -84,6 +86,8 @@ class Term:
     """The axes that the value may depend on."""
     digest: str
     """A hash of the whole term, the same in every process; also the order of normal forms."""
+    shape: Shape
+    """Whether the value is a pair, and of what."""
 
     def __repr__(self) -> str:
         return f"parse({_text(self)!r})"
@@ -103,7 +107,7 @@ class Term:
 def term(op: str, *args: Argument) -> Term:
     """The term ``op(args…)``.
 
-    Errors: TypeError where the arguments do not fit ``SIGNATURE``.
+    Errors: TypeError where the arguments do not fit ``SIGNATURE``, or a pair stands for a number.
     """
     key = (op, args)
     found = Term._interned.get(key)
@@ -114,6 +118,7 @@ def term(op: str, *args: Argument) -> Term:
         raise TypeError(f"{op} takes {sorts}, not {args}")
     made = object.__new__(Term)
     made.op, made.args = op, args
+    made.shape = _shape(op, args)
     made.axes = _free_axes(op, args)
     made.digest = hashlib.blake2b(
         "\0".join((op, *(a.digest if isinstance(a, Term) else f"={a}" for a in args))).encode(),
@@ -129,6 +134,31 @@ def _fits(argument: Argument, sort: str) -> bool:
     if sort == "BigRat":
         return isinstance(argument, Fraction)
     return isinstance(argument, Term) and SIGNATURE[argument.op][1] == sort
+
+
+def _shape(op: str, args: tuple[Argument, ...]) -> Shape:
+    shapes = [a.shape for a in args if isinstance(a, Term) and SIGNATURE[a.op][1] == "Term"]
+    if op == "Tuple":
+        return shapes[0], shapes[1]
+    if op in {"First", "Second"} and shapes[0] is not None:
+        return shapes[0][op == "Second"]
+    if op == "Select" and shapes[0] is None and shapes[1] == shapes[2]:
+        return shapes[1]
+    if op == "Reduce" and isinstance(args[0], Term) and _folds(args[0], shapes[0]):
+        return shapes[0]
+    if op in {"First", "Second", "Select", "Reduce"} or (op != "Opaque" and any(shapes)):
+        raise TypeError(f"{op} does not take a pair here, or takes only one")
+    return None
+
+
+def _folds(monoid: Term, shape: Shape) -> bool:
+    """Whether values of a shape are elements of a monoid."""
+    if monoid.op == "Both":
+        left, right = monoid.children
+        return shape is not None and _folds(left, shape[0]) and _folds(right, shape[1])
+    if monoid.op == "RescaledSum":
+        return shape is not None and shape[0] is None
+    return shape is None
 
 
 def indices_of(text: str) -> tuple[Polynomial, ...]:

@@ -31,7 +31,7 @@ def program(rules: Sequence[Rule], traced: bool) -> list[str]:
     lines += [
         f"(constructor {op} ({' '.join(sorts)}) {sort})" for op, (sorts, sort) in SIGNATURE.items()
     ]
-    lines += [*_LOADING, *_loaders(), *_ANALYSIS, *_kinds(), *_made_by_laws(), *_axes()]
+    lines += [*_LOADING, *_loaders(), *_ANALYSIS, *_kinds(), *_made_by_laws(), *_regrouping(), *_axes()]
     if traced:
         lines += _mirror()
     lines += [f"(ruleset {name})" for name in dict.fromkeys(rule.ruleset for rule in rules)]
@@ -99,6 +99,7 @@ _ANALYSIS = (
     "(function nonempty? (String) i64 :merge old)",
     "(relation split (String String String))",
     "(relation split-masked (String String String))",
+    "(relation regroups (Monoid))",
 )
 
 
@@ -191,6 +192,14 @@ def _made_by_laws() -> list[str]:
         f" (set (axes e) {'l' if 'leaves' in body else '(set-empty)'})) :ruleset analysis)"
         for body, kind in leaves.items()
     ]
+
+
+def _regrouping() -> list[str]:
+    """The monoids whose folds may be grouped and ordered in any way, as ``rules.py`` says."""
+    plain = [op for op in MONOIDS if op not in {"Product", "Both"}]
+    bodies = [f"(= e ({op}))" for op in plain]
+    bodies.append("(= e (Both m n)) (regroups m) (regroups n)")
+    return [f"(rule ({body}) ((regroups e)) :ruleset analysis)" for body in bodies]
 
 
 def _axes() -> list[str]:

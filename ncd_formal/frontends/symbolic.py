@@ -60,7 +60,7 @@ class Symbols:
         return size(value)
 
     def _size(self, e: sympy.Basic) -> Polynomial:
-        if isinstance(e, sympy.Integer) or (isinstance(e, sympy.Float) and e == int(e)):
+        if isinstance(e, sympy.Integer | sympy.Float) and float(e).is_integer():
             return size(int(e))
         if isinstance(e, sympy.Symbol):
             if e not in self.sizes:

@@ -100,7 +100,7 @@ def declarations(
             missing.append(parameter.name)
     if given:
         unknown = next(iter(given))
-        near = difflib.get_close_matches(unknown, [*signature.parameters], 1)
+        near = difflib.get_close_matches(unknown, [*signature.parameters], 1, 0.4)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{name} has no input {unknown!r}{hint}")
     if missing:

@@ -46,7 +46,7 @@ __all__ = ["OutOfBounds", "interpret"]
 
 Array = npt.NDArray[Any]
 
-_CHECKED_RELEASES = ((3, 9),)
+_CHECKED_RELEASES = ((3, 6), (3, 9))
 """Releases of Triton whose interpreter these corrections have been tested against."""
 
 _BF16 = np.dtype(ml_dtypes.bfloat16)
@@ -146,10 +146,12 @@ def _pieces(x: Array, precision: Any) -> list[Array]:
 
 def _tree_sum(x: Array, axis: int | None, keepdims: bool) -> Array:
     """Σ x along an axis of a power-of-two size, each addition rounded to the type of x."""
-    x = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
-    while len(x) > 1:
-        x = x[: len(x) // 2] + x[len(x) // 2 :]
-    return np.moveaxis(x, 0, axis) if keepdims and axis is not None else x[0]
+    terms = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
+    while len(terms) > 1:
+        terms = terms[: len(terms) // 2] + terms[len(terms) // 2 :]
+    if not keepdims:
+        return np.asarray(terms[0])
+    return np.expand_dims(terms[0], tuple(range(x.ndim)) if axis is None else axis)
 
 
 # --- Memory -------------------------------------------------------------------------------------
@@ -296,16 +298,17 @@ class _Builder(_interpreter.InterpreterBuilder):  # type: ignore[misc, name-defi
         for i, x in reversed(list(enumerate(left))):
             for y in reversed(right[: len(right) - i]):
                 total = np.matmul(x, y) + total
-        return _Handle(total, d.dtype.scalar)
+        return _Handle(total.astype(d.data.dtype), d.dtype.scalar)
 
 
 class _Semantic(_interpreter.TritonSemantic):  # type: ignore[misc, name-defined]
     def load(self, ptr: Any, mask: Any, other: Any, *rest: Any) -> Any:
         # Triton writes ``if other``, which the interpreter answers for single numbers by their
         # value: a scalar ``other=0.0`` would count as absent.
-        if other is None or ptr.numel.value > 1:
+        if mask is None or other is None or ptr.numel.value > 1:
             return super().load(ptr, mask, other, *rest)
-        return self.where(mask, super().load(ptr, mask, None, *rest), other)
+        loaded = super().load(ptr, mask, None, *rest)
+        return self.where(mask, loaded, self.cast(other, loaded.dtype))
 
 
 class _ReduceOps(_interpreter.ReduceOps):  # type: ignore[misc, name-defined]
@@ -316,6 +319,9 @@ class _ReduceOps(_interpreter.ReduceOps):  # type: ignore[misc, name-defined]
         return self.to_tensor(_tree_sum(data, self.axis, self.keep_dims), input.dtype)
 
 
+_REWRITERS_NAMES = ("interpreter_semantic", "_InterpreterComparison")
+
+
 class _Rewriter(_interpreter.FunctionRewriter):  # type: ignore[misc, name-defined]
     """Turns a kernel's source into Python that computes on the interpreter's tensors."""
 
@@ -323,8 +329,7 @@ class _Rewriter(_interpreter.FunctionRewriter):  # type: ignore[misc, name-defin
         # The rewritten text needs names of the interpreter.  An enclosing function provides them;
         # the shipped rewriter writes them into the globals of the user's module instead.
         helpers = {
-            "interpreter_semantic": _interpreter.interpreter_semantic,
-            "_InterpreterComparison": _interpreter._InterpreterComparison,
+            name: value for name, value in vars(_interpreter).items() if name in _REWRITERS_NAMES
         }
         outer = ast.parse(f"def outer({', '.join(helpers)}):\n return {self.fn.__name__}")
         (function,) = outer.body
@@ -354,7 +359,10 @@ def _patch_language(_: Any) -> Any:
     The shipped version patches only the modules that the kernel names, then more with every call
     of a library function, and leaves those patched.
     """
-    return _shipped_patch(types.SimpleNamespace(__globals__={"tl": tl, "core": tl.core}))
+    scope = _shipped_patch(types.SimpleNamespace(__globals__={"tl": tl, "core": tl.core}))
+    # Triton 3.6 calls int() on an array of one number, which NumPy 2.4 refuses.
+    scope.set_attr(tl.core.tensor, "__index__", lambda self: int(self.handle.data.item()))
+    return scope
 
 
 _interpreter._get_np_dtype = _numpy_type

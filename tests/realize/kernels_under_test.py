@@ -46,7 +46,7 @@ def load_masked(source, target, n, N: tl.constexpr):
 
 @triton.jit
 def load_one(source, target, wanted):
-    tl.store(target, tl.load(source, mask=wanted, other=0.0))
+    tl.store(target, tl.load(source, mask=wanted != 0, other=0.0))
 
 
 @triton.jit

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,10 +21,22 @@ from typing import Any
 
 from ncd_formal.conditions import Context, Split
 from ncd_formal.errors import InputError
+from ncd_formal.facts import INPUT_KINDS
 from ncd_formal.proof import Lemma
 from ncd_formal.rules import Judge, Rule, table
-from ncd_formal.sizes import size
-from ncd_formal.wires import SIGNATURE, Argument, Term, indices_of, indices_text, subterms, term
+from ncd_formal.sizes import Polynomial, size, variable
+from ncd_formal.wires import (
+    FUNCTIONS,
+    INDEX_TEXT,
+    SIGNATURE,
+    Argument,
+    Term,
+    indices_of,
+    indices_text,
+    is_axis,
+    subterms,
+    term,
+)
 
 FORMAT = 1
 
@@ -62,6 +75,9 @@ class Certificate:
     conditions: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     """Which programs the goals came from: names, input shapes, assumptions."""
+    witness: Mapping[str, int] = field(default_factory=dict)
+    """Sizes that satisfy the assumptions, so that not everything follows from them; a size that
+    is left out has its least value."""
 
     @property
     def digests(self) -> tuple[tuple[str, str], ...]:
@@ -117,6 +133,7 @@ class Certificate:
                 "inputs": dict(sorted(self.context.inputs.items())),
             },
             "nodes": [[node.op, *map(written, node.args)] for node in numbers],
+            "witness": dict(sorted(self.witness.items())),
             "digests": [list(pair) for pair in self.digests],
             "goals": [
                 [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]]
@@ -154,7 +171,7 @@ class Certificate:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise InputError(f"{path}: not a certificate (it is not JSON)") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT or "digest" not in data:
             raise InputError(f"{path}: not a certificate of format {FORMAT}")
@@ -174,31 +191,47 @@ class Certificate:
         from ncd_formal.proof import Instance
 
         try:
+            if data.keys() != _FIELDS.keys() or type(data["format"]) is not int:
+                raise CertificateError(f"it does not have the fields {', '.join(_FIELDS)}")
             context = _context(data["context"])
-            nodes = _nodes(data["nodes"])
+            nodes = _nodes(data["nodes"], context)
             lemmas: list[Lemma] = []
             for left, right, steps in data["lemmas"]:
                 chain = []
                 for reached, *rest in steps:
+                    if len(rest) not in (0, 2):
+                        raise CertificateError("a step is a term, or a term, a law and its values")
                     instance = Instance(rest[0], _values(rest[0], rest[1], nodes)) if rest else None
                     chain.append((_node(nodes, reached), instance))
                 lemmas.append((_node(nodes, left), _node(nodes, right), tuple(chain)))
             goals = tuple(
-                Goal(_node(nodes, a), _node(nodes, b), tuple(tuple(d) for d in layout))
+                Goal(_node(nodes, a), _node(nodes, b), _layout(layout))
                 for a, b, layout in data["goals"]
             )
+            witness = {str(k): _whole(v) for k, v in data["witness"].items()}
             result = cls(
-                context, goals, tuple(lemmas), tuple(data["conditions"]), dict(data["about"])
+                context,
+                goals,
+                tuple(lemmas),
+                _texts(data["conditions"]),
+                dict(data["about"]),
+                witness,
             )
         except CertificateError:
             raise
         except InputError as error:
             raise CertificateError(str(error)) from None
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
+                RecursionError) as error:  # fmt: skip
             raise CertificateError(f"not well formed: {type(error).__name__} {error}") from None
         if [list(pair) for pair in result.digests] != data.get("digests"):
             raise CertificateError("the digests are not those of the goals")
         return result
+
+
+_FIELDS = dict.fromkeys(
+    ("format", "about", "conditions", "context", "nodes", "witness", "digests", "goals", "lemmas")
+)
 
 
 def _digest(data: Mapping[str, Any]) -> str:
@@ -206,31 +239,84 @@ def _digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _whole(written: Any) -> int:
+    if type(written) is not int or written < 0:
+        raise CertificateError(f"{written!r} is not a whole number")
+    return written
+
+
+def _texts(written: Any) -> tuple[str, ...]:
+    if not isinstance(written, list) or not all(isinstance(text, str) for text in written):
+        raise CertificateError(f"{written!r} is not a list of texts")
+    return tuple(written)
+
+
+def _layout(written: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(written, list):
+        raise CertificateError("a layout is a list of lists of axes")
+    return tuple(map(_texts, written))
+
+
 def _context(data: Mapping[str, Any]) -> Context:
-    lower = {str(k): v for k, v in data["lower"].items()}
-    if not all(type(v) is int and v >= 0 for v in lower.values()):
-        raise CertificateError("a least size is not a whole number")
+    lower = {str(k): _whole(v) for k, v in data["lower"].items()}
     splits = {}
     for axis, (outer, inner, masked) in data["splits"].items():
         if type(masked) is not bool:
             raise CertificateError(f"the split of {axis} is not well formed")
         splits[str(axis)] = Split(str(outer), str(inner), masked)
     context = Context(
-        {str(k): size(v) for k, v in data["axes"].items()},
+        {str(k): _polynomial(v) for k, v in data["axes"].items()},
         lower,
-        tuple(size(a) for a in data["assumptions"]),
+        tuple(map(_polynomial, _texts(data["assumptions"]))),
         splits,
         {str(k): str(v) for k, v in data["inputs"].items()},
     )
+    for name in (*context.axes, *lower):
+        if size(name) is not variable(name) or is_axis(name) != (name in context.axes):
+            raise CertificateError(f"{name!r} names no {'size' if name in lower else 'axis'}")
+    for p in (*context.axes.values(), *context.assumptions):
+        if any(map(is_axis, p.variables)):
+            raise CertificateError(f"{p} is about the index of an axis")
+        _check_divisors(p, context)
+    for name, kind in context.inputs.items():
+        if kind not in INPUT_KINDS:
+            raise CertificateError(f"input {name} is of no kind {kind!r}")
     _check_splits(context)
     return context
 
 
+def _polynomial(written: Any) -> Polynomial:
+    """A polynomial from its canonical text."""
+    if not isinstance(written, str) or str(size(written)) != written:
+        raise CertificateError(f"{written!r} is not in normal form")
+    return size(written)
+
+
+def _check_divisors(p: Polynomial, context: Context) -> None:
+    """What is divided by is positive."""
+    for atom in p.atoms:
+        if not isinstance(atom, str):
+            if not context.nonnegative(atom.denominator - 1):
+                raise CertificateError(f"{atom}: the divisor may be 0 or less")
+            _check_divisors(atom.numerator, context)
+            _check_divisors(atom.denominator, context)
+
+
 def _check_splits(context: Context) -> None:
-    """Each axis is split once, into axes of its own: the leaves of a context are a forest."""
+    """Each axis is split once, into axes of its own: the leaves of a context are a forest.
+
+    The parts of an axis reach all of it, and past its end only where the split is masked.
+    """
+    axes = context.axes
     parts = [p for split in context.splits.values() for p in (split.outer, split.inner)]
-    if len(parts) != len(set(parts)):
-        raise CertificateError("an axis is part of two splits")
+    if len(parts) != len(set(parts)) or not {*parts, *context.splits} <= axes.keys():
+        raise CertificateError("an axis is part of two splits, or a split is of no axis")
+    for axis, split in context.splits.items():
+        reach = axes[split.outer] * axes[split.inner]
+        fits = context.nonnegative(reach - axes[axis]) if split.masked else reach is axes[axis]
+        sizes = (axes[split.outer], axes[split.inner])
+        if not fits or not all(map(context.nonnegative, sizes)):
+            raise CertificateError(f"the parts of {axis} do not make it up")
     for axis in context.splits:
         seen, todo = {axis}, [axis]
         while todo:
@@ -242,7 +328,7 @@ def _check_splits(context: Context) -> None:
                 todo.append(part)
 
 
-def _nodes(rows: Sequence[Sequence[Any]]) -> list[Term]:
+def _nodes(rows: Sequence[Sequence[Any]], context: Context) -> list[Term]:
     nodes: list[Term] = []
     for op, *args in rows:
         sorts, _ = SIGNATURE[op]
@@ -250,15 +336,25 @@ def _nodes(rows: Sequence[Sequence[Any]]) -> list[Term]:
             raise CertificateError(f"node {len(nodes)}: {op} takes {len(sorts)} arguments")
         read = [_argument(sort, a, nodes) for sort, a in zip(sorts, args, strict=True)]
         node = term(op, *read)
-        texts = {"Input": 1, "Index": 0, "Predicate": 0, "Opaque": 2}
-        if op in texts:
-            text = str(node.args[texts[op]])
-            if indices_text(indices_of(text)) != text:
+        if op in INDEX_TEXT:
+            text = str(node.args[INDEX_TEXT[op]])
+            indices = indices_of(text)
+            if indices_text(indices) != text or (op in {"Index", "Predicate"} and len(indices) != 1):
                 raise CertificateError(f"node {len(nodes)}: {text!r} is not in normal form")
+            for p in indices:
+                _check_divisors(p, context)
+        if op == "Function" and node.args[0] not in FUNCTIONS:
+            raise CertificateError(f"node {len(nodes)}: no function is named {node.args[0]!r}")
+        bound = str(node.args[1]).split() if op in {"Reduce", "Opaque"} else ()
+        if not {*bound, *node.axes} <= context.axes.keys() or (op == "Reduce" and len(bound) != 1):
+            raise CertificateError(f"node {len(nodes)} is about an axis without a size")
         nodes.append(node)
     if len(set(nodes)) != len(nodes):
         raise CertificateError("a node is listed twice")
     return nodes
+
+
+_NUMBER = re.compile(r"-?[0-9]+(/[0-9]+)?")
 
 
 def _argument(sort: str, written: Any, nodes: Sequence[Term]) -> Argument:
@@ -268,8 +364,8 @@ def _argument(sort: str, written: Any, nodes: Sequence[Term]) -> Argument:
         raise CertificateError(f"{written!r} is not text")
     if sort == "String":
         return written
-    number = Fraction(written)
-    if str(number) != written:
+    number = Fraction(written) if _NUMBER.fullmatch(written) else None
+    if number is None or str(number) != written:
         raise CertificateError(f"{written!r} is not in normal form")
     return number
 
@@ -300,7 +396,9 @@ def check(data: Mapping[str, Any]) -> CheckReport:
     Errors: CertificateError naming the first lemma and step that does not hold.
     """
     certificate = Certificate.from_json(data)
-    judge = Judge(certificate.context)
+    context = certificate.context
+    judge = Judge(context)
+    _check_witness(certificate)
     proved: set[tuple[Term, Term]] = set()
     steps_checked = 0
 
@@ -315,6 +413,10 @@ def check(data: Mapping[str, Any]) -> CheckReport:
                 _check_congruence(here, there, known, where)
             else:
                 _check_instance(judge, here, there, instance.law, instance.values, where)
+            # An index of an axis that is passed through must exist: from an empty axis all follows.
+            for axis in there.axes - left.axes - right.axes:
+                if not context.nonempty(axis):
+                    raise CertificateError(f"{where}: {axis} may have no index")
             here = there
             steps_checked += 1
         if here is not right:
@@ -323,6 +425,10 @@ def check(data: Mapping[str, Any]) -> CheckReport:
     for number, goal in enumerate(certificate.goals):
         if not known(goal.left, goal.right):
             raise CertificateError(f"goal {number} is not among the lemmas")
+        outputs = [leaf for digits in goal.layout for a in digits for leaf in context.leaves(a)]
+        free = {leaf for a in goal.left.axes | goal.right.axes for leaf in context.leaves(a)}
+        if len(set(outputs)) != len(outputs) or not free <= set(outputs) <= context.axes.keys():
+            raise CertificateError(f"goal {number}: its dimensions are not made of its axes")
     if not certificate.goals:
         raise CertificateError("there is no goal")
     return CheckReport(
@@ -332,6 +438,19 @@ def check(data: Mapping[str, Any]) -> CheckReport:
         certificate.laws,
         certificate.conditions,
     )
+
+
+def _check_witness(certificate: Certificate) -> None:
+    """The assumptions hold of some sizes."""
+    context, given = certificate.context, certificate.witness
+    names = {v for p in (*context.assumptions, *context.axes.values()) for v in p.variables}
+    sizes = {name: given.get(name, context.least(name)) for name in names | given.keys()}
+    for name, value in sizes.items():
+        if value < context.least(name):
+            raise CertificateError(f"the witness {name} = {value} is below its least value")
+    for assumption in context.assumptions:
+        if assumption.evaluate(sizes) < 0:
+            raise CertificateError(f"the witness does not satisfy {assumption} >= 0")
 
 
 def _check_congruence(here: Term, there: Term, known: Any, where: str) -> None:
@@ -350,7 +469,7 @@ def _check_instance(
     try:
         sides = judge.sides(rule, values)
         holds = judge.holds(rule, values)
-    except (KeyError, TypeError, ValueError, AssertionError, ZeroDivisionError) as error:
+    except (LookupError, TypeError, ValueError, AssertionError, ArithmeticError) as error:
         raise CertificateError(f"{where}: {law} does not apply: {error}") from None
     if sides not in ((here, there), (there, here)):
         raise CertificateError(f"{where}: not an instance of {law}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, islice, product
 from typing import Any
 
 from ncd_formal.errors import InputError
@@ -50,6 +50,11 @@ class Context:
         if split is None:
             return (axis,)
         return self.leaves(split.outer) + self.leaves(split.inner)
+
+    def stands_alone(self, axis: str) -> bool:
+        """Whether no split is about the axis, so that its index is a variable like any other."""
+        parts = {p for split in self.splits.values() for p in (split.outer, split.inner)}
+        return axis in self.axes and axis not in self.splits and axis not in parts
 
     def least(self, name: str) -> int:
         """The least value of a variable: 0 for an axis, 1 for a size unless declared otherwise."""
@@ -206,6 +211,23 @@ def consistent(conditions: Sequence[str], variables: Iterable[str], context: Con
     for text in conditions:
         solver.add(_z3_comparison(*parse_comparison(text)))
     return bool(solver.check() != z3.unsat)
+
+
+def witness(context: Context) -> dict[str, int] | None:
+    """Sizes that satisfy the assumptions, small ones by trial and else by Z3; None without any."""
+    names = sorted({v for p in context.assumptions for v in p.variables})
+    for top in (1, 2, 3, 4):
+        for steps in islice(product(range(top), repeat=len(names)), 2000):
+            sizes = {n: context.least(n) + step for n, step in zip(names, steps, strict=True)}
+            if all(p.evaluate(sizes) >= 0 for p in context.assumptions):
+                return sizes
+    import z3
+
+    solver = _solver(names, context)
+    if solver.check() != z3.sat:
+        return None
+    model = solver.model()
+    return {n: model.eval(z3.Int(n), model_completion=True).as_long() for n in names}
 
 
 def implies(context: Context, conclusion: str, variables: Iterable[str]) -> bool:

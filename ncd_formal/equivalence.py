@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
 from ncd_formal.certificate import Certificate, CertificateError, Goal
-from ncd_formal.conditions import Context, assume as assume_sizes, parse_comparison
+from ncd_formal.conditions import Context, assume as assume_sizes, parse_comparison, witness
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import UNDEFINED, Facts
@@ -29,7 +29,8 @@ from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Congruence, Instance
 from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
 from ncd_formal.rules import Judge, table
-from ncd_formal.wires import Argument, Term
+from ncd_formal.sizes import size
+from ncd_formal.wires import Argument, Term, subterms
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,10 @@ def prove(
             return task.refuted(found, clock)
         return task.undecided(trials.mismatch or proof.reason, clock)
     log.info("checking")
-    certificate.check()
+    try:
+        certificate.check()
+    except CertificateError as error:
+        return task.undecided(f"what the search found does not pass the check: {error}", clock)
     clock.lap("check")
     return Verdict(
         "proved",
@@ -187,8 +191,8 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     except KeyError as error:
         raise CertificateError(f"the certificate does not say its {error}") from None
     context, own = task.elaboration.context, certificate.context
-    goals = tuple((goal.left.digest, goal.right.digest, goal.layout) for goal in certificate.goals)
-    again = tuple((a.term.digest, b.term.digest, a.layout) for a, b in task.pairs)
+    goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
+    again = tuple((a.term, b.term, a.layout) for a, b in task.pairs)
     if goals != again:
         raise CertificateError("the certificate is about other programs")
     same = (
@@ -196,6 +200,7 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
         and dict(context.lower) == dict(own.lower)
         and context.assumptions == own.assumptions
         and dict(context.inputs) == dict(own.inputs)
+        and dict(context.splits) == dict(own.splits)
     )
     if not same or task.conditions != certificate.conditions:
         raise CertificateError("the certificate is about other sizes, inputs or conditions")
@@ -236,6 +241,10 @@ class Proof:
                 return None
             self.closure.add(a.term)
             self.closure.add(b.term)
+        sizes = witness(self.context)
+        if sizes is None:
+            self.reason = "no sizes are known that satisfy the assumptions"
+            return None
         if not self._normalise(goals) and not self._search(goals):
             return None
         return Certificate(
@@ -244,6 +253,7 @@ class Proof:
             self.closure.explain(*goals),
             tuple(conditions),
             dict(about),
+            sizes,
         )
 
     def record_step(
@@ -256,10 +266,20 @@ class Proof:
         return all(self.closure.equal(a, b) for a, b in goals)
 
     def _normalise(self, goals: Sequence[tuple[Term, Term]]) -> bool:
-        """Normal forms, first as they are and then with products of sums written out."""
-        for expand in (False, True):
-            normalise = Normaliser(self.judge, self.record_step, expand)
-            self.normal = [(normalise(a), normalise(b)) for a, b in goals]
+        """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
+        plain = Normaliser(self.judge, self.record_step)
+        self.normal = [(plain(a), plain(b)) for a, b in goals]
+        if self._holds(goals):
+            return True
+        for a, b in goals:
+            predicates = free_predicates(self.context, a, b)
+            if predicates and not self.closure.equal(a, b):
+                self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
+        if self._holds(goals):
+            return True
+        for unroll in (False, True):
+            written_out = Normaliser(self.judge, self.record_step, expand=True, unroll=unroll)
+            self.normal += [(written_out(a), written_out(b)) for a, b in goals]
             if self._holds(goals):
                 return True
         return False
@@ -301,6 +321,19 @@ class Proof:
             if self.judge.holds(rule, instance.values):
                 left, right = self.judge.sides(rule, instance.values)
                 self.closure.merge(left, right, instance)
+
+
+def free_predicates(context: Context, *roots: Term) -> list[str]:
+    """The predicates on free axes alone, at most three: where an output is put together."""
+    found: dict[str, None] = {}
+    free = frozenset[str]().union(*(root.axes for root in roots))
+    for node in subterms(*roots):
+        if node.op == "Predicate" and node.axes and node.axes <= free:
+            p = str(node.args[0])
+            opposite = str(-1 - size(p))
+            if opposite not in found and all(map(context.stands_alone, node.axes)):
+                found[p] = None
+    return sorted(found)[:3]
 
 
 @dataclass(frozen=True)

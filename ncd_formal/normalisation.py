@@ -13,7 +13,8 @@ The normal form of a term:
 * a reduction of a sum is a sum of reductions, and what does not depend on the axis is outside;
 * a choice between numbers is arithmetic on its truth value, and a choice against −∞ is outermost.
 
-Products over sums stay as they are unless ``expand`` is asked for.  With ``gather``, the exponentials
+Products over sums stay as they are unless ``expand`` is asked for, and axes of few indices unless
+``unroll`` is.  With ``gather``, the exponentials
 and truth values under a sum are one exponential again, of a score that is −∞ where masked: the form
 that the laws of rescaled sums are about.
 """
@@ -21,12 +22,13 @@ that the laws of rescaled sums are about.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 from ncd_formal.rules import Judge, table
 from ncd_formal.sizes import Polynomial, size
 from ncd_formal.wires import (
+    INDEX_TEXT,
     MAX,
     MINUS_ONE,
     NEGATIVE_INFINITY,
@@ -38,6 +40,7 @@ from ncd_formal.wires import (
     add,
     constant,
     exp,
+    indices_of,
     inverse,
     mul,
     reduce,
@@ -58,12 +61,14 @@ class Normaliser:
         judge: Judge,
         log: Log,
         expand: bool = False,
+        unroll: bool = False,
         gather: bool = False,
         budget: int = 4096,
     ) -> None:
         self.judge = judge
         self.log = log
         self.expand = expand
+        self.unroll = unroll
         self.gather = gather
         self.budget = budget
         self.normal: dict[Term, Term] = {}
@@ -100,6 +105,15 @@ class Normaliser:
 
     def real(self, subject: Term) -> bool:
         return self.judge.facts.holds("real", subject)
+
+    def cases(self, root: Term, predicates: Sequence[str]) -> Term:
+        """``root`` as a choice by predicates on its free axes, each branch in normal form."""
+        if not predicates:
+            return self(root)
+        p, *rest = predicates
+        right = self.apply("cases", a=root, p=p)
+        c, then, otherwise = right.children
+        return select(c, self.cases(then, rest), self.cases(otherwise, rest))
 
     # One node, its arguments in normal form ---------------------------------------------------
 
@@ -640,11 +654,39 @@ class Normaliser:
             if simple != "sum-constant":
                 return right
             return self.mul(self.index(str(right.children[0].args[0])), body)
+        if self.unroll and self._is_short(monoid, axis):
+            right = self.apply("reduce-unroll", m=monoid, x=axis, a=body)
+            return self(right)
+        body = self._forwards(monoid, axis, body)
         if monoid is SUM:
             return self._sum(axis, body)
         if monoid is MAX:
             return self._max(axis, body)
         return self._sort_axes(monoid, axis, body)
+
+    def _is_short(self, monoid: Term, axis: str) -> bool:
+        extent = self.judge.context.axes[axis].constant
+        few = extent is not None and 1 <= extent <= 4
+        return few and monoid.op in {"Sum", "Product", "Max", "Min"} and self.judge.context.stands_alone(axis)
+
+    def _forwards(self, monoid: Term, axis: str, body: Term) -> Term:
+        """The body with an axis that is read backwards more often than forwards turned around."""
+        context = self.judge.context
+        if not context.stands_alone(axis) or axis not in body.axes:
+            return body
+        balance = 0
+        for node in subterms(body):
+            if axis in node.axes and node.op in INDEX_TEXT:
+                for p in indices_of(str(node.args[INDEX_TEXT[node.op]])):
+                    if axis in p.variables:
+                        balance += -1 if context.nonnegative(-p.coefficient(axis)) else 1
+        if balance >= 0:
+            return body
+        try:
+            right = self.apply("reduce-reverse", m=monoid, x=axis, a=body)
+        except ValueError:
+            return body
+        return self(right.children[1])
 
     def _sum(self, axis: str, body: Term) -> Term:
         if body.op == "Add":

@@ -24,7 +24,16 @@ from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError
 from ncd_formal.facts import NAMED, Facts
 from ncd_formal.sizes import Polynomial, divide, size
-from ncd_formal.wires import SIGNATURE, Argument, Term, is_axis, rename, subterms, term
+from ncd_formal.wires import (
+    SIGNATURE,
+    Argument,
+    Term,
+    is_axis,
+    replace_free,
+    substitute,
+    subterms,
+    term,
+)
 
 
 class Symbol(str):
@@ -346,6 +355,7 @@ CONDITIONS: Mapping[str, Callable[..., bool]] = {
     "independent": _independent,
     "disjoint": _disjoint,
     "nonempty": _nonempty,
+    "unsplit": lambda judge, axis: judge.context.stands_alone(str(axis)),
     "regroups": _regroups,
     "split": _split,
     "split-masked": _split_masked,
@@ -377,7 +387,40 @@ def _exact(context: Context, p: Argument, q: Argument) -> Argument:
 
 def _renamed(context: Context, subject: Argument, old: Argument, new: Argument) -> Argument:
     assert isinstance(subject, Term)
-    return rename(subject, {str(old): str(new)})
+    return substitute(subject, {str(old): size(str(new))})
+
+
+def _reversed(context: Context, subject: Argument, axis: Argument) -> Argument:
+    assert isinstance(subject, Term)
+    # The axis stays its own name, so the substitution goes by a name that nothing else has.
+    aside = "reversed." + str(axis)
+    moved = substitute(subject, {str(axis): size(aside)})
+    return substitute(moved, {aside: context.axes[str(axis)] - 1 - size(str(axis))})
+
+
+_UNROLL_LIMIT = 8
+
+
+def _unrolled(context: Context, monoid: Argument, axis: Argument, subject: Argument) -> Argument:
+    assert isinstance(subject, Term) and isinstance(monoid, Term)
+    extent = context.axes[str(axis)].constant
+    alone = context.stands_alone(str(axis))
+    if extent is None or not 1 <= extent <= _UNROLL_LIMIT or not alone:
+        raise ValueError(f"{axis} has no small number of indices")
+    operation = {"Sum": "Add", "Product": "Mul", "Max": "Maximum", "Min": "Minimum"}[monoid.op]
+    result = substitute(subject, {str(axis): size(extent - 1)})
+    for i in reversed(range(extent - 1)):
+        result = term(operation, substitute(subject, {str(axis): size(i)}), result)
+    return result
+
+
+def _given(context: Context, subject: Argument, p: Argument, holds: Argument) -> Argument:
+    assert isinstance(subject, Term) and isinstance(holds, Fraction)
+    if not all(context.stands_alone(v) for v in size(str(p)).variables if is_axis(v)):
+        raise ValueError(f"{p} is about an axis that is split")
+    known = replace_free(subject, term("Predicate", str(p)), term("Constant", holds))
+    opposite = term("Predicate", str(-1 - size(str(p))))
+    return replace_free(known, opposite, term("Constant", 1 - holds))
 
 
 def _whole(context: Context, p: Argument) -> Argument:
@@ -424,6 +467,9 @@ COMPUTED: Mapping[str, Callable[..., Argument]] = {
     "extent": lambda context, axis: str(context.axes[str(axis)]),
     "inside": _inside,
     "rename": _renamed,
+    "reverse": _reversed,
+    "unroll": _unrolled,
+    "given": _given,
 }
 
 _SORTS: Mapping[str, tuple[str, ...]] = {
@@ -431,6 +477,7 @@ _SORTS: Mapping[str, tuple[str, ...]] = {
     "independent": ("String", "Term"),
     "disjoint": ("String", "String"),
     "nonempty": ("String",),
+    "unsplit": ("String",),
     "regroups": ("Monoid",),
     "split": ("String", "String", "String"),
     "split-masked": ("String", "String", "String"),
@@ -445,5 +492,8 @@ _SORTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("plus", "times", "share"), ("String", "String")),
     **dict.fromkeys(("minus-one-minus", "number", "extent", "inside"), ("String",)),
     "rename": ("Term", "String", "String"),
+    "reverse": ("Term", "String"),
+    "unroll": ("Monoid", "String", "Term"),
+    "given": ("Term", "String", "BigRat"),
 }
 """The sorts that conditions and computed operations take."""

@@ -70,6 +70,9 @@ SIGNATURE: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 """Operator → (sorts of its arguments, sort of the result)."""
 
+INDEX_TEXT: Mapping[str, int] = {"Input": 1, "Index": 0, "Predicate": 0, "Opaque": 2}
+"""The operators that read indices, and which argument is their text."""
+
 FUNCTIONS = frozenset({"erf", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "floor", "ceil"})
 """The names that ``Function`` knows a value for; each takes reals to reals."""
 
@@ -293,32 +296,41 @@ def subterms(*roots: Term) -> Iterator[Term]:
             stack.extend((child, False) for child in reversed(node.children) if child not in seen)
 
 
-def rename(root: Term, names: Mapping[str, str]) -> Term:
-    """``root`` with free axes renamed.
+def substitute(root: Term, values: Mapping[str, Polynomial]) -> Term:
+    """``root`` at other indices: free axes replaced by index expressions.
 
-    Errors: ValueError where a new name would be caught by a reduction inside.
+    Errors: ValueError where an axis of an expression would be caught by a reduction inside.
     """
     made: dict[Term, Term] = {}
-    targets = set(names.values())
-    values = {old: size(new) for old, new in names.items()}
+    caught = values.keys() | {v for p in values.values() for v in p.variables}
     for node in subterms(root):
-        if node.axes.isdisjoint(names):
+        if node.axes.isdisjoint(values):
             made[node] = node
             continue
         args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
-        if node.op in {"Input", "Index", "Predicate"}:
-            text = args[-1]
-            assert isinstance(text, str)
-            args[-1] = indices_text(p.substitute(values) for p in indices_of(text))
-        elif node.op == "Reduce" and (node.args[1] in targets or node.args[1] in names):
-            raise ValueError(f"renaming to {node.args[1]} is caught by a reduction")
-        elif node.op == "Opaque":
-            if targets & set(str(node.args[1]).split()) or set(names) & set(
-                str(node.args[1]).split()
-            ):
-                raise ValueError("renaming is caught by an opaque operator")
-            args[2] = indices_text(p.substitute(values) for p in indices_of(str(node.args[2])))
+        if node.op in {"Reduce", "Opaque"} and caught & set(str(node.args[1]).split()):
+            raise ValueError(f"a substitution is caught by the axis {node.args[1]}")
+        position = INDEX_TEXT.get(node.op)
+        if position is not None:
+            indices = indices_of(str(node.args[position]))
+            args[position] = indices_text(p.substitute(values) for p in indices)
         made[node] = term(node.op, *args)
+    return made[root]
+
+
+def replace_free(root: Term, old: Term, new: Term) -> Term:
+    """``root`` with ``old`` replaced wherever none of its axes is bound."""
+    made: dict[Term, Term] = {old: new}
+    for node in subterms(root):
+        if node in made:
+            continue
+        binds = set(str(node.args[1]).split()) if node.op in {"Reduce", "Opaque"} else set()
+        if binds & old.axes:
+            made[node] = node
+        else:
+            made[node] = term(
+                node.op, *(made[a] if isinstance(a, Term) else a for a in node.args)
+            )
     return made[root]
 
 

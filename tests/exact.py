@@ -63,10 +63,10 @@ class Real:
     __radd__, __rmul__ = __add__, __mul__
 
     def __neg__(self) -> Any:
-        return Real(-self.value)
+        return Real(self.value.copy_negate())
 
     def __sub__(self, other: object) -> Any:
-        return self + Real(-self.of(other))
+        return self + Real(self.of(other).copy_negate())
 
     def __rsub__(self, other: object) -> Any:
         return -self + other
@@ -75,7 +75,7 @@ class Real:
         return Real(DIGITS.divide(self.of(other), self.value))
 
     def __abs__(self) -> Any:
-        return Real(abs(self.value))
+        return Real(self.value.copy_abs())
 
     def __eq__(self, other: object) -> bool:
         difference = self - other
@@ -108,8 +108,8 @@ def _transcendental(
         if digits == DIGITS.exp and abs(argument) > LARGEST_EXPONENT:
             raise NotExactError("exp")
         result = digits(argument)
-        nearest = Fraction(round(result)) if abs(result) < 10**6 else None
-        return nearest if nearest is not None and Real(result) == nearest else Real(result)
+        nearest = Fraction(round(result)) if abs(result) < 10**6 else Fraction(0)
+        return nearest if Real(result) == nearest else Real(result)
 
     return function
 
@@ -226,6 +226,10 @@ CONTEXTS: Mapping[str, Context] = {
     "split-twice": _context(
         "x.0=k*s*t b.0=k i.0=s*t c.0=s d.0=t r.0=t",
         splits={"x.0": Split("b.0", "i.0"), "i.0": Split("c.0", "d.0")},
+    ),
+    # Sizes that are numbers, with a split among them.
+    "literal": _context(
+        "x.0=6 b.0=3 i.0=2 y.0=3 w.0=1 z.0=6", splits={"x.0": Split("b.0", "i.0")}
     ),
     # The blocks reach past the end.
     "masked": _context(

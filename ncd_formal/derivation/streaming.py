@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ncd_formal.certificate import Certificate, Goal
-from ncd_formal.conditions import Context, Split
+from ncd_formal.conditions import Context, Split, witness
 from ncd_formal.elaboration import Output
 from ncd_formal.equivalence import Proof
 from ncd_formal.errors import InputError
@@ -168,6 +168,7 @@ def _stream(
         context,
         (Goal(output.term, best, output.layout),),
         proof.closure.explain((output.term, best)),
+        witness=witness(context) or {},
     )
     return StreamedForm(
         context,

@@ -1,0 +1,281 @@
+"""Every law of the rule texts is true, none is stronger than it needs to be, all are read right.
+
+A law is instantiated at random many times, and both sides are compared under the reference
+semantics at all values: reals, −∞ and the undefined, axes without an index, tiles past the end of
+an axis.  Then each condition of each law is dropped in turn, and a false instance must turn up: so
+the instances reach what the conditions are there for.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import pytest
+
+from ncd_formal.facts import NAMED, Facts
+from ncd_formal.rules import (
+    CONDITIONS,
+    Expression,
+    Judge,
+    Rule,
+    Symbol,
+    read_rules,
+    rules_folder,
+    show,
+    table,
+)
+from ncd_formal.semantics import UNDEF, NotExactError
+from ncd_formal.sizes import size
+from ncd_formal.wires import SIGNATURE, Term, indices_of, subterms, term
+from tests.exact import (
+    CONTEXTS,
+    MONOIDS,
+    NUMBERS,
+    Assignment,
+    Inputs,
+    Terms,
+    environments,
+    exactly,
+    same,
+    sample_sizes,
+)
+
+INSTANCES, INFORMATIVE = 40, 12
+"""How many instances of a law are compared at least, and how many of them at a value that is
+defined somewhere."""
+TRIES = 6000
+
+HARMLESS: Mapping[tuple[str, str], str] = {}
+"""Conditions whose absence makes no instance false, each with the reason that it is there."""
+
+
+# Instances ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Pool:
+    """Random terms of one context, sorted by what is known of them."""
+
+    name: str
+    seed: int = 0
+    by_fact: dict[str, list[Term]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.context = CONTEXTS[self.name]
+        self.generator = random.Random(f"{self.name} {self.seed}")
+        self.terms = Terms(self.context, self.generator)
+        self.facts = Facts(self.context)
+        self.numbers = [self.terms.number(k % 3) for k in range(400)]
+        self.pairs = [self.terms.pair(k % 2) for k in range(40)]
+        self.pairs += [term("Tuple", self.terms.number(1), pair) for pair in self.pairs[:20]]
+        for name in NAMED:
+            self.by_fact[name] = [t for t in self.numbers if self.facts.holds(name, t)]
+        self.choices = [t for t in self.numbers if any(s.op == "Predicate" for s in subterms(t))]
+
+    def leaves(self, axes: Any) -> set[str]:
+        return {leaf for axis in axes for leaf in self.context.leaves(axis)}
+
+
+@cache
+def pool(name: str) -> Pool:
+    """The terms of one context, drawn once."""
+    return Pool(name)
+
+
+def axis_variables(rule: Rule) -> frozenset[str]:
+    """The text variables that name an axis, as against an index expression."""
+    places = {
+        "Reduce": (1,), "extent": (0,), "inside": (0,), "rename": (1, 2), "reverse": (1,),
+        "unroll": (1,), "independent": (0,), "disjoint": (0, 1), "nonempty": (0,),
+        "unsplit": (0,), "split": (0, 1, 2), "split-masked": (0, 1, 2), "same-axis": (0, 1),
+    }  # fmt: skip
+    found: set[str] = set()
+
+    def visit(expression: Expression) -> None:
+        if isinstance(expression, tuple):
+            head, *parts = expression
+            found.update(str(parts[k]) for k in places.get(str(head), ()))
+            for part in parts:
+                visit(part)
+
+    for part in (rule.left, rule.right, *rule.conditions):
+        visit(part)
+    return frozenset(found)
+
+
+@dataclass
+class Drawer:
+    """Values for the variables of a law in one context, most of which satisfy its conditions."""
+
+    rule: Rule
+    pool: Pool
+    generator: random.Random
+
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.pool.context)
+        self.axis_names = axis_variables(self.rule)
+        self.named: dict[str, str] = {}
+        self.apart: dict[str, list[str]] = {}
+        for head, *arguments in self.rule.conditions:
+            if head in NAMED and isinstance(arguments[0], Symbol):
+                self.named[str(arguments[0])] = str(head)
+            if head == "independent":
+                self.apart.setdefault(str(arguments[1]), []).append(str(arguments[0]))
+
+    @property
+    def possible(self) -> bool:
+        """Whether the context has the splits that the law is about."""
+        masks = {split.masked for split in self.pool.context.splits.values()}
+        wanted = {str(c[0]) == "split-masked" for c in self.rule.conditions if "split" in show(c)}
+        return all(mask in masks for mask in wanted if not self._about_absence())
+
+    def _about_absence(self) -> bool:
+        return any(c[0] == "unsplit" for c in self.rule.conditions)
+
+    def draw(self) -> Assignment:
+        """Values for all variables; the conditions may yet fail."""
+        values: Assignment = {}
+        self._axes(values)
+        for name, sort in self.rule.sorts.items():
+            if sort == "BigRat":
+                values[name] = self.generator.choice(NUMBERS)
+            elif sort == "Monoid":
+                values[name] = self._monoid()
+            elif sort == "String" and name not in self.axis_names:
+                values[name] = self.pool.terms.polynomial()
+        for name, sort in self.rule.sorts.items():
+            if sort == "Term":
+                values[name] = self._term(name, values)
+        if self.rule.name == "cases":
+            subject = self.generator.choice(self.pool.choices)
+            found = [str(s.args[0]) for s in subterms(subject) if s.op == "Predicate"]
+            values |= {"a": subject, "p": self.generator.choice(found)}
+        return values
+
+    def _axes(self, values: Assignment) -> None:
+        g, context = self.generator, self.pool.context
+        for name in self.axis_names:
+            values[name] = g.choice(tuple(context.axes))
+        for head, *arguments in self.rule.conditions:
+            if head in {"split", "split-masked"}:
+                fitting = [
+                    (axis, split)
+                    for axis, split in context.splits.items()
+                    if split.masked == (head == "split-masked")
+                ]
+                if fitting:
+                    axis, split = g.choice(fitting)
+                    parts = (axis, split.outer, split.inner)
+                    values |= dict(zip(map(str, arguments), parts, strict=True))
+            if head == "same-axis":
+                a, b = map(str, arguments)
+                extent = context.axes[str(values[a])]
+                values[b] = g.choice([x for x, e in context.axes.items() if e is extent])
+
+    def _monoid(self) -> Term:
+        g = self.generator
+        plain = g.choice((*MONOIDS, "RescaledSum"))
+        if g.random() < 0.2:
+            return term("Both", term(g.choice(MONOIDS)), term(plain))
+        return term(plain)
+
+    def _term(self, name: str, values: Assignment) -> Term:
+        g, pool = self.generator, self.pool
+        fact = self.named.get(name)
+        if fact is not None and g.random() < 0.95:
+            candidates = pool.by_fact[fact]
+        else:
+            monoids = [v.op for v in values.values() if isinstance(v, Term) and v.op in SIGNATURE]
+            pairs = 0.5 if {"Both", "RescaledSum"} & set(monoids) else 0.08
+            fact = g.choice((None, None, "no-infinity", "positive", "real", "defined"))
+            numbers = pool.by_fact[fact] if fact else pool.numbers
+            candidates = pool.pairs if g.random() < pairs else numbers
+        away = pool.leaves(values[x] for x in self.apart.get(name, ()))
+        for _ in range(12):
+            chosen = g.choice(candidates)
+            if away.isdisjoint(pool.leaves(chosen.axes)):
+                return chosen
+        return g.choice(candidates)
+
+    def sides(self, values: Assignment) -> tuple[Term, Term] | None:
+        """Both sides; None where the law cannot be formed at these values."""
+        try:
+            return self.judge.sides(self.rule, values)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError):
+            return None
+
+    def holds(self, values: Assignment) -> bool:
+        """Whether the conditions of the law are shown."""
+        try:
+            return self.judge.holds(self.rule, values)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError):
+            return False
+
+
+@dataclass
+class Comparison:
+    """What comparing the sides of one instance showed."""
+
+    difference: str = ""
+    informative: bool = False
+
+
+def compare(sides: tuple[Term, Term], pool: Pool, generator: random.Random) -> Comparison:
+    """Both sides at random sizes, inputs and environments."""
+    left, right = sides
+    context, result = pool.context, Comparison()
+    for _ in range(3):
+        sizes = sample_sizes(context, generator)
+        inputs = Inputs(context, generator)
+        points = list(environments(context, sizes, left.axes | right.axes))
+        for point in generator.sample(points, min(3, len(points))):
+            try:
+                a = exactly(left, context, sizes, inputs, point)
+                b = exactly(right, context, sizes, inputs, point)
+            except NotExactError:
+                continue
+            result.informative |= not a is b is UNDEF
+            if not same(a, b):
+                result.difference = (
+                    f"{left} is {a}, but {right} is {b} at {sizes}, {point}, {inputs.values}"
+                )
+                return result
+    return result
+
+
+def drawers(rule: Rule, seed: str) -> list[Drawer]:
+    """One for each context in which the law can apply."""
+    every = [Drawer(rule, pool(name), random.Random(f"{seed} {name}")) for name in CONTEXTS]
+    return [drawer for drawer in every if drawer.possible]
+
+
+def instances(rule: Rule, seed: str) -> Iterator[tuple[Drawer, Assignment, tuple[Term, Term]]]:
+    """Instances whose conditions are shown, in all contexts in turn."""
+    able = drawers(rule, seed)
+    for attempt in range(TRIES):
+        drawer = able[attempt % len(able)]
+        values = drawer.draw()
+        sides = drawer.sides(values)
+        if sides is not None and sides[0] is not sides[1] and drawer.holds(values):
+            yield drawer, values, sides
+
+
+@pytest.mark.parametrize("name", table())
+def test_a_law_holds_at_random_instances(name: str) -> None:
+    """Both sides have one value wherever the conditions are shown."""
+    rule = table()[name]
+    compared = informative = 0
+    for drawer, values, sides in instances(rule, name):
+        found = compare(sides, drawer.pool, drawer.generator)
+        assert not found.difference, f"{rule}\nat {values}\nin {drawer.pool.name}: {found.difference}"
+        compared += 1
+        informative += found.informative
+        if compared >= INSTANCES and informative >= INFORMATIVE:
+            return
+    pytest.fail(f"only {compared} instances of {name}, {informative} of them at defined values")

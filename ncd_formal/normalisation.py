@@ -672,7 +672,8 @@ class Normaliser:
     def _forwards(self, monoid: Term, axis: str, body: Term) -> Term:
         """The body with an axis that is read backwards more often than forwards turned around."""
         context = self.judge.context
-        if not context.stands_alone(axis) or axis not in body.axes:
+        may = self.allows("reduce-reverse", m=monoid, x=axis, a=body)
+        if not may or axis not in body.axes:
             return body
         balance = 0
         for node in subterms(body):

@@ -392,10 +392,7 @@ def _renamed(context: Context, subject: Argument, old: Argument, new: Argument) 
 
 def _reversed(context: Context, subject: Argument, axis: Argument) -> Argument:
     assert isinstance(subject, Term)
-    # The axis stays its own name, so the substitution goes by a name that nothing else has.
-    aside = "reversed." + str(axis)
-    moved = substitute(subject, {str(axis): size(aside)})
-    return substitute(moved, {aside: context.axes[str(axis)] - 1 - size(str(axis))})
+    return substitute(subject, {str(axis): context.axes[str(axis)] - 1 - size(str(axis))})
 
 
 _UNROLL_LIMIT = 8
@@ -408,9 +405,10 @@ def _unrolled(context: Context, monoid: Argument, axis: Argument, subject: Argum
     if extent is None or not 1 <= extent <= _UNROLL_LIMIT or not alone:
         raise ValueError(f"{axis} has no small number of indices")
     operation = {"Sum": "Add", "Product": "Mul", "Max": "Maximum", "Min": "Minimum"}[monoid.op]
-    result = substitute(subject, {str(axis): size(extent - 1)})
-    for i in reversed(range(extent - 1)):
-        result = term(operation, substitute(subject, {str(axis): size(i)}), result)
+    # From the left, as the fold goes: products do not regroup where −∞ is among them.
+    result = substitute(subject, {str(axis): size(0)})
+    for i in range(1, extent):
+        result = term(operation, result, substitute(subject, {str(axis): size(i)}))
     return result
 
 

@@ -32,7 +32,7 @@ from ncd_formal.rules import (
 )
 from ncd_formal.semantics import UNDEF, NotExactError
 from ncd_formal.sizes import size
-from ncd_formal.wires import SIGNATURE, Term, indices_of, subterms, term
+from ncd_formal.wires import SIGNATURE, Term, input_at, subterms, term
 from tests.exact import (
     CONTEXTS,
     MONOIDS,
@@ -197,11 +197,26 @@ class Drawer:
             numbers = pool.by_fact[fact] if fact else pool.numbers
             candidates = pool.pairs if g.random() < pairs else numbers
         away = pool.leaves(values[x] for x in self.apart.get(name, ()))
+        if g.random() < 0.4:
+            read = self._read(values, away)
+            if fact is None or pool.facts.holds(fact, read):
+                return read
         for _ in range(12):
             chosen = g.choice(candidates)
             if away.isdisjoint(pool.leaves(chosen.axes)):
                 return chosen
         return g.choice(candidates)
+
+    def _read(self, values: Assignment, away: set[str]) -> Term:
+        """An input at the very axes that the law is about, and at those that share digits."""
+        g, context = self.generator, self.pool.context
+        about = self.pool.leaves(values[x] for x in self.axis_names)
+        near = [x for x in context.axes if not about.isdisjoint(context.leaves(x))]
+        near += [g.choice(tuple(context.axes))]
+        near = [x for x in near if away.isdisjoint(context.leaves(x))]
+        axes = g.sample(near, k=min(len(near), g.choice((1, 1, 2))))
+        read = input_at(g.choice("EERRBN"), map(size, axes))
+        return term("Exp", read) if g.random() < 0.3 else read
 
     def sides(self, values: Assignment) -> tuple[Term, Term] | None:
         """Both sides; None where the law cannot be formed at these values."""
@@ -279,3 +294,51 @@ def test_a_law_holds_at_random_instances(name: str) -> None:
         if compared >= INSTANCES and informative >= INFORMATIVE:
             return
     pytest.fail(f"only {compared} instances of {name}, {informative} of them at defined values")
+
+
+# Conditions ---------------------------------------------------------------------------------
+
+
+def weakened() -> list[tuple[str, int]]:
+    """Every law with every one of its conditions."""
+    return [(name, k) for name, rule in table().items() for k in range(len(rule.conditions))]
+
+
+def counterexample(rule: Rule, dropped: int) -> str:
+    """A false instance of a law without one of its conditions, or "" where none turned up."""
+    left_out = rule.conditions[dropped]
+    others = rule.conditions[:dropped] + rule.conditions[dropped + 1 :]
+    able = drawers(replace(rule, conditions=others), f"{rule.name} {dropped}")
+    # Axes are still drawn as the whole law would have them, half of the time.
+    whole = {drawer.pool.name: drawer for drawer in drawers(rule, f"{rule.name} {dropped} whole")}
+    for attempt in range(TRIES):
+        drawer = able[attempt % len(able)]
+        values = drawer.draw()
+        if attempt % 2 and drawer.pool.name in whole:
+            drawn = whole[drawer.pool.name].draw()
+            about = [str(a) for a in left_out[1:] if isinstance(a, Symbol)]
+            values = {k: v if k in about else drawn[k] for k, v in values.items()}
+        sides = drawer.sides(values)
+        if sides is None or sides[0] is sides[1] or not drawer.holds(values):
+            continue
+        try:
+            if drawer.judge._condition(rule, left_out, values):
+                continue
+        except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError):
+            pass
+        found = compare(sides, drawer.pool, drawer.generator)
+        if found.difference:
+            return f"{values}: {found.difference}"
+    return ""
+
+
+@pytest.mark.parametrize(("name", "dropped"), weakened())
+def test_a_condition_cannot_be_dropped(name: str, dropped: int) -> None:
+    """Without the condition the law has a false instance, or the condition is listed as harmless."""
+    rule = table()[name]
+    found = counterexample(rule, dropped)
+    reason = HARMLESS.get((name, show(rule.conditions[dropped])))
+    if reason is None:
+        assert found, f"{rule}\nno instance needs {show(rule.conditions[dropped])}"
+    else:
+        assert not found, f"{rule}\n{show(rule.conditions[dropped])} is not harmless: {found}"

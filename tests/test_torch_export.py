@@ -27,7 +27,10 @@ from ncd_formal.semantics import Evaluator
 from ncd_formal.sizes import size
 from ncd_formal.strides import Shape
 
-SIZES = ({"b": 2, "h": 2, "n": 5, "m": 4, "d": 3, "c": 2}, {"b": 1, "h": 3, "n": 4, "m": 7, "d": 2, "c": 3})
+SIZES = (
+    {"b": 2, "h": 2, "n": 5, "m": 4, "d": 3, "c": 2},
+    {"b": 1, "h": 3, "n": 4, "m": 7, "d": 2, "c": 3},
+)
 ATTENTION = {"q": "b h n d", "k": "b h m d", "v": "b h m c"}
 
 
@@ -309,16 +312,16 @@ def squeezes(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("target", "inputs", "assumed", "printed"),
     [
-        (branch, {"x": "n"}, (), ("sizes: n <= 5",)),
+        (branch, {"x": "n"}, (), ("sizes: n >= 6",)),
+        (branch, {"x": "n"}, ("n <= 5",), ()),
         (branch, {"x": "n"}, ("n >= 9",), ()),
-        (branch, {"x": "n"}, ("n >= 4",), None),
         (branch, {"x": "n+5"}, (), ()),
         (branch_at_one, {"x": "n"}, (), ("sizes: n >= 2",)),
         (branch_at_one, {"x": "n"}, ("n >= 2",), ()),
         (branch_at_one, {"x": "n+1"}, (), ()),
         (branch_on_parity, {"x": "2*n"}, (), ()),
         (branch_on_parity, {"x": "2*n+1"}, (), ()),
-        (branch_on_parity, {"x": "n"}, (), ("sizes: (n % 2) != 0",)),
+        (branch_on_parity, {"x": "n"}, (), ("sizes: ((n) % (2)) >= 1",)),
         (squeezes, {"x": "n"}, (), ("sizes: n >= 2",)),
         (squeezes, {"x": "1 2*n"}, (), ()),
         (lambda x: x[:4], {"x": "n"}, (), ("sizes: n >= 4",)),
@@ -336,13 +339,9 @@ def squeezes(x: Tensor) -> Tensor:
     ],
 )
 def test_sizes_that_a_trace_relies_on_are_printed_unless_implied(
-    target: object, inputs: dict[str, str], assumed: tuple[str, ...], printed: tuple[str, ...] | None
+    target: object, inputs: dict[str, str], assumed: tuple[str, ...], printed: tuple[str, ...]
 ) -> None:
-    found = conditions(target, inputs, *assumed)
-    if printed is None:
-        assert len(found) == 1
-    else:
-        assert found == printed
+    assert conditions(target, inputs, *assumed) == printed
 
 
 def test_a_slice_that_may_be_clamped_is_conditional_on_the_side_that_was_traced() -> None:
@@ -377,12 +376,18 @@ def test_sizes_that_must_be_equal_are_to_be_declared_so() -> None:
     assert import_program(summed, {"x": "n", "y": "m"}, context).conditions == ()
 
 
-@pytest.mark.parametrize("root", [math.sqrt, sqrt, lambda d: d**0.5])
-def test_the_root_of_a_size_stays_symbolic(root: Callable[[int], float]) -> None:
-    def scaled(x: Tensor) -> Tensor:
-        return x / root(x.shape[-1])
-
-    program = import_program(scaled, {"x": "n d"})
+@pytest.mark.parametrize(
+    "target",
+    [
+        lambda x: x / math.sqrt(x.shape[-1]),
+        lambda x: x / sqrt(x.shape[-1]),
+        lambda x: x * x.shape[-1] ** -0.5,
+        lambda x: x / math.sqrt(16) * sqrt(x.shape[-1] * 2.0),
+        lambda x: F.scaled_dot_product_attention(x, x, x, scale=1 / math.sqrt(x.shape[-1])),
+    ],
+)
+def test_the_root_of_a_size_stays_symbolic(target: Callable[..., Tensor]) -> None:
+    program = import_program(target, {"x": "n d"})
     assert program.conditions == ()
     for sizes in SIZES:
         agrees(program, sizes)
@@ -578,6 +583,26 @@ def test_indices_that_are_data_are_a_condition() -> None:
 
 # Every operator --------------------------------------------------------------------------------
 
+
+
+def calling(module: Any, name: str) -> Callable[[Tensor], Tensor]:
+    """A function of ``x`` alone: functions of torch have signatures of their own, or none."""
+    return lambda x: getattr(module, name)(x)
+
+
+def assigned(x: Tensor, y: Tensor) -> Tensor:
+    x = x.clone()
+    x[1:-1] = y
+    return x
+
+
+def assigned_row(x: Tensor, y: Tensor) -> Tensor:
+    x = x.clone()
+    x[0] = y
+    x[:, 0] = 1.0
+    return x
+
+
 X = {"x": "b n d"}
 XY = {"x": "b n d", "y": "b n d"}
 MASKED = {"x": "b n d", "mask": "b n d : bool"}
@@ -588,14 +613,14 @@ Case = tuple[str, Callable[..., Any], dict[str, str]]
 CASES: list[Case] = [
     # pointwise
     *(
-        (name, lambda x, f=getattr(torch, name): f(x), X)
+        (name, calling(torch, name), X)
         for name in (
             "abs", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor", "neg", "relu",
             "sigmoid", "sign", "sin", "sinh", "square", "tan", "tanh", "trunc", "atan",
         )
     ),
     *(
-        (name, lambda x, f=getattr(F, name): f(x), X)
+        (name, calling(F, name), X)
         for name in (
             "elu", "gelu", "leaky_relu", "logsigmoid", "mish", "relu6", "selu", "silu", "softplus",
             "hardtanh", "hardswish", "hardsigmoid", "celu", "softsign", "tanhshrink",
@@ -604,7 +629,7 @@ CASES: list[Case] = [
     ("gelu_tanh", lambda x: F.gelu(x, approximate="tanh"), X),
     ("softplus_beta", lambda x: F.softplus(x, beta=2.0, threshold=1.0), X),
     ("elu_alpha", lambda x: F.elu(x, 0.5), X),
-    ("glu", lambda x: F.glu(x), {"x": "n 2*d"}),
+    ("glu", calling(F, "glu"), {"x": "n 2*d"}),
     ("add", lambda x, y: torch.add(x, y, alpha=3) + 2 + x.add(1, alpha=2), XY),
     ("sub", lambda x, y: torch.sub(x, y, alpha=0.5) - 1, XY),
     ("rsub", lambda x: torch.rsub(x, 3, alpha=2) + (1 - x), X),
@@ -682,7 +707,7 @@ CASES: list[Case] = [
     ("unbind", lambda x: x.unbind(1), {"x": "n 3"}),
     ("cat", lambda x, y: torch.cat((x, y, x), dim=1), {"x": "b n", "y": "b m"}),
     ("cat_kinds", lambda x, ids: torch.cat((x, ids)), {"x": "n", "ids": "m : int"}),
-    ("stack", lambda x, y: torch.stack((x, y), dim=-1) + torch.stack((x, y), dim=2), XY),
+    ("stack", lambda x, y: (torch.stack((x, y), dim=-1), torch.stack((x, y), dim=1)), XY),
     ("hstack", lambda x, y: torch.hstack((x, y)), {"x": "b n", "y": "b m"}),
     ("flip", lambda x: x.flip(0, -1), X),
     ("roll", lambda x: x.roll(1, 1).roll(-1, 0), X),
@@ -690,8 +715,8 @@ CASES: list[Case] = [
     ("diagonal", lambda x: x.diagonal(dim1=0, dim2=2), {"x": "n d n"}),
     ("diagonal_offset", lambda x: (x.diagonal(1), x.diagonal(-2)), {"x": "4 4"}),
     ("unfold", lambda x: x.unfold(1, 3, 2), {"x": "n 9 d"}),
-    ("assign_slice", lambda x, y: assigned(x, y), {"x": "n+2 d", "y": "n d"}),
-    ("assign_row", lambda x, y: assigned_row(x, y), {"x": "n d", "y": "d"}),
+    ("assign_slice", assigned, {"x": "n+2 d", "y": "n d"}),
+    ("assign_row", assigned_row, {"x": "n d", "y": "d"}),
     # indices
     ("embedding", F.embedding, {"input": "b m : int", "weight": "n d"}),
     ("embedding_of_positions", lambda x, w: x + F.embedding(torch.arange(x.shape[0]), w), {"x": "n d", "w": "n+m d"}),
@@ -731,7 +756,7 @@ CASES: list[Case] = [
     ("layer_norm_affine", lambda x, w, b: F.layer_norm(x, x.shape[1:], w, b, 1e-3), {"x": "b n+1 d", "w": "n+1 d", "b": "n+1 d"}),
     ("native_layer_norm", lambda x: torch.native_layer_norm(x, (x.shape[-1],), None, None, 1e-5), {"x": "b d+1"}),
     ("rms_norm", lambda x, w: F.rms_norm(x, (x.shape[-1],), w, 1e-6), {"x": "b d", "w": "d"}),
-    ("group_norm", lambda x, w: F.group_norm(x, 2, w), {"x": "b 2*c n", "w": "2*c"}),
+    ("group_norm", lambda x, w: F.group_norm(x, 2, w), {"x": "b+1 2*c n", "w": "2*c"}),
     ("native_group_norm", lambda x: torch.native_group_norm(x, None, None, x.shape[0], 4, x.shape[2], 2, 1e-5), {"x": "b 4 n"}),
     ("batch_norm", lambda x, m, v: F.batch_norm(x, m, v), {"x": "b d n", "m": "d", "v": "d"}),
     ("instance_norm", lambda x: F.instance_norm(x), {"x": "b c n+1"}),
@@ -781,25 +806,12 @@ CASES: list[Case] = [
 ]  # fmt: skip
 POSITIVE: list[Case] = [
     *(
-        (name, lambda x, f=getattr(torch, name): f(x), X)
+        (name, calling(torch, name), X)
         for name in ("log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")
     ),
     ("power_fraction", lambda x: x**0.5 + x**1.5 + x**0.3, X),
     ("power_tensor", lambda x, y: x**y + 2**x, XY),
 ]
-
-
-def assigned(x: Tensor, y: Tensor) -> Tensor:
-    x = x.clone()
-    x[1:-1] = y
-    return x
-
-
-def assigned_row(x: Tensor, y: Tensor) -> Tensor:
-    x = x.clone()
-    x[0] = y
-    x[:, 0] = 1.0
-    return x
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ from ncd_formal.rules import Rule, table
 from ncd_formal.wires import SIGNATURE, Argument, Term, subterms, term
 
 
+EXPLOSIVE = frozenset({"associate", "distribute"})
+"""The rulesets that regroup or write out sums and products."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """When a search ends without an answer."""
@@ -136,24 +140,36 @@ class Graph:
         """Run the rulesets in turn until the goals hold, nothing is new, or the budget is spent."""
         start = time.perf_counter()
         seeing = "(saturate (run seeing)) " if self.traced else ""
-        once = "".join(f"{seeing}(run {name}) (saturate (run analysis)) " for name in rulesets)
         self._run(f"(run-schedule (seq (saturate (run analysis)) {seeing}))")
-        before = -1
-        for iteration in range(budget.iterations + 1):
-            nodes = self.nodes
-            spent = time.perf_counter() - start
+        nodes = self.nodes
+        for iteration in range(budget.iterations):
             if goals and all(self.equal(a, b) for a, b in goals):
-                return Outcome("found", iteration, nodes, spent)
-            if nodes > budget.nodes:
-                return Outcome("nodes", iteration, nodes, spent)
-            if spent > budget.seconds:
-                return Outcome("seconds", iteration, nodes, spent)
-            (report,) = (
-                r for r in self._run(f"(run-schedule (seq {once}))") if hasattr(r, "report")
-            )
-            if not report.report.updated and nodes == before:
-                return Outcome("saturated", iteration, nodes, spent)
-            before = nodes
+                return Outcome("found", iteration, nodes, time.perf_counter() - start)
+            changed, skipped = False, False
+            for name in rulesets:
+                # Regrouping grows a graph by its square, so it must not meet a large one.
+                if name in EXPLOSIVE and nodes > budget.nodes // 8:
+                    skipped = True
+                    continue
+                before = nodes
+                (report,) = (
+                    r
+                    for r in self._run(
+                        f"(run-schedule (seq {seeing}(run {name}) (saturate (run analysis))))"
+                    )
+                    if hasattr(r, "report")
+                )
+                nodes = self.nodes
+                changed |= report.report.updated or nodes != before
+                spent = time.perf_counter() - start
+                if nodes > budget.nodes:
+                    return Outcome("nodes", iteration, nodes, spent)
+                if spent > budget.seconds:
+                    return Outcome("seconds", iteration, nodes, spent)
+            if not changed:
+                if goals and all(self.equal(a, b) for a, b in goals):
+                    return Outcome("found", iteration, nodes, spent)
+                return Outcome("nodes" if skipped else "saturated", iteration, nodes, spent)
         return Outcome("iterations", budget.iterations, nodes, time.perf_counter() - start)
 
     def instances(self) -> Iterator[Instance]:

@@ -301,7 +301,6 @@ for _name, _function in (
     ("ge", "greater_equal"),
 ):
     _pointwise(_function, f"{_name}.Tensor", f"{_name}.Scalar")
-_pointwise("leaky_relu", "leaky_relu.default")
 
 
 @aten("add.Tensor", "add.Scalar")
@@ -364,6 +363,11 @@ def _elu(
     if not isinstance(input_scale, int | float) or input_scale != 1:
         raise UnsupportedError("a scale of the input")
     return _scaled(site, site.apply("elu", x, alpha), scale)
+
+
+@aten("leaky_relu.default")
+def _leaky_relu(site: Site, x: Array, negative_slope: Scalar = 0.01) -> Array:
+    return site.apply("leaky_relu", x, negative_slope)
 
 
 @aten("softplus.default")
@@ -651,35 +655,44 @@ def _slice(
     step: Extent = 1,
 ) -> Array:
     dim = _axis(x, dim)
-    offset, extent = _span(site, x.shape[dim], start, end, step)
+    offset, extent = _span(site, x.shape[dim], start, end, step, site.shape[dim])
     return arrays.affine(x, dim, extent, offset, step, site.origin)
 
 
 def _span(
-    site: Site, extent: Polynomial, start: Extent | None, end: Extent | None, step: Extent
+    site: Site,
+    extent: Polynomial,
+    start: Extent | None,
+    end: Extent | None,
+    step: Extent,
+    traced: Polynomial,
 ) -> tuple[Polynomial, Polynomial]:
     """The first index of a slice and the number of its indices.
 
-    PyTorch clamps both ends.  Here each end is decided to lie within the dimension, or beyond it;
-    where neither is known, the slice is required not to be clamped.
+    PyTorch clamps both ends.  Whether an end lies within the dimension or beyond it is decided by
+    the context; where it is not, the case of the trace, in which the slice has ``traced`` indices,
+    is required.
     """
-    known = site.conditions.context.nonnegative
-    first, last = _bound(start, extent, size(0)), _bound(end, extent, extent)
-    if known(-first):
-        first = size(0)
-    elif known(first - extent):
-        first = extent
-    else:
-        site.require(first)
-        site.require(extent - first)
-    if known(last - extent):
-        last = extent
-    elif known(first - last):
-        last = first
-    else:
-        site.require(extent - last)
-        site.require(last - first)
-    return first, quotient(last - first + step - 1, size(1) * step)
+
+    def count(first: Polynomial, last: Polynomial) -> Polynomial:
+        return quotient(last - first + step - 1, size(1) * step)
+
+    known, none = site.conditions.context.nonnegative, size(0)
+    first, last = _bound(start, extent, none), _bound(end, extent, extent)
+    # Each case: the end, and what must be non-negative for it.
+    firsts = [(first, (first, extent - first)), (none, (-first,)), (extent, (first - extent,))]
+    lasts = [(last, (extent - last,)), (extent, (last - extent,))]
+    cases = [(f, e, (*p, *q, e - f)) for f, p in firsts for e, q in lasts]
+    cases += [(f, f, (*p, f - e)) for f, p in firsts for e, _ in lasts]
+    shown = [(f, e) for f, e, needs in cases if all(map(known, needs))]
+    if shown:
+        return shown[0][0], count(*shown[0])
+    for f, e, needs in cases:
+        if count(f, e) is traced:
+            for need in needs:
+                site.require(need)
+            return f, traced
+    raise InputError(f"{site.origin}: it is not known where the slice of {extent} ends")
 
 
 @aten("narrow.default")
@@ -829,7 +842,7 @@ def _slice_scatter(
     if step != 1:
         raise UnsupportedError("a step")
     dim = _axis(x, dim)
-    first, extent = _span(site, x.shape[dim], start, end, 1)
+    first, extent = _span(site, x.shape[dim], start, end, 1, src.shape[dim])
     after = x.shape[dim] - first - extent
     parts = [
         arrays.affine(x, dim, first, origin=site.origin),

@@ -82,7 +82,17 @@ class Symbols:
             return fold(lambda a, b: self._extreme(name, a, b), map(self._size, e.args))
         if name in {"Identity", "ToFloat"}:
             return self._size(e.args[0])
+        if name in {"CeilToInt", "FloorToInt"}:
+            return self._rounded(e.args[0], up=name == "CeilToInt")
         raise UnknownSizeError(f"{self.show(e)} is no polynomial")
+
+    def _rounded(self, e: sympy.Basic, up: bool) -> Polynomial:
+        if type(e).__name__ not in {"FloatTrueDiv", "IntTrueDiv"}:
+            return self._size(e)
+        numerator, denominator = map(self._size, e.args)
+        if not self.context.nonnegative(denominator - 1):
+            raise UnknownSizeError(f"the sign of {denominator} is not known")
+        return quotient(numerator + denominator - 1 if up else numerator, denominator)
 
     def _extreme(self, name: str, a: Polynomial, b: Polynomial) -> Polynomial:
         low, high = (a, b) if name == "Min" else (b, a)
@@ -267,7 +277,8 @@ class Recorder:
         from that: harmless inside torch, but a branch of the program on ``n == 1`` is not.
         """
         frame: FrameType | None = sys._getframe(2)
-        asked_by = line = applied = ""
+        asked_by = line = ""
+        inside = False
         while frame is not None:
             code = frame.f_code
             filename = code.co_filename
@@ -280,14 +291,14 @@ class Recorder:
             if filename == _OPERATORS:
                 overload = frame.f_locals.get("self")
                 if isinstance(overload, torch._ops.OpOverload):
-                    applied = operator_name(overload)
+                    inside = inside or operator_name(overload) in self._defined
             if is_program_file(filename):
                 line = at_line(filename, frame.f_lineno)
                 break
             frame = frame.f_back
         own = bool(line) and (is_program_file(asked_by) or asked_by.startswith(_MODELS))
-        inside = applied in self._defined or asked_by.startswith("<")
-        if own or (guarded and not inside):
+        # Generated code asks again what was decided before.
+        if own or (guarded and not inside and not asked_by.startswith("<")):
             whole = bool(value) if value in {sympy.true, sympy.false} else value
             self.decisions.append(Decision(expression, whole, line))
 
@@ -373,7 +384,7 @@ class Conditions:
             return False
         nonnegative, d = self.context.nonnegative, left - right
         return {
-            "==": lambda: d is size(0),
+            "==": lambda: nonnegative(d) and nonnegative(-d),
             "!=": lambda: nonnegative(d - 1) or nonnegative(-d - 1),
             ">=": lambda: nonnegative(d),
             "<=": lambda: nonnegative(-d),
@@ -382,11 +393,14 @@ class Conditions:
         }[relation]()
 
     def _require_relation(self, e: sympy.Basic, relation: str, line: str) -> None:
+        at = f" at {line}" if line else ""
         try:
             left, right = map(self.symbols.size, e.args)
         except UnknownSizeError:
-            left_text, right_text = map(self.symbols.show, e.args)
-            self._required[f"{left_text} {relation} {right_text}"] = None
+            shown, other = map(self.symbols.show, e.args)
+            if relation == "==":
+                raise InputError(f"the program fixes {shown} to {other}{at}") from None
+            self._required[f"{shown} {relation} {other}"] = None
             return
         d = left - right
         forms = {">=": d, "<=": -d, ">": d - 1, "<": -d - 1}
@@ -400,7 +414,6 @@ class Conditions:
         text = f"{left} {relation} {right}"
         divides = any(not isinstance(atom, str) for atom in d.atoms)
         if relation == "==" and not (divides and 0 in {left.constant, right.constant}):
-            at = f" at {line}" if line else ""
             if left.constant is not None:
                 left, right = right, left
             if right.constant is not None:

@@ -175,16 +175,25 @@ class _Caller(torch.nn.Module):
         own = {name: t.detach() for name, t in (*self.named_parameters(), *self.named_buffers())}
         given = {f"program.{name}": tensor for name, tensor in tensors.items()}
         own.update((name, given[name]) for name in own if name in given)
-        with torch.no_grad():
-            result = torch.func.functional_call(
-                self,
-                {name: _exact(tensor) for name, tensor in own.items()},
-                tuple(_exact(tensors[name]) for name in self.declared),
-            )
+        arguments = tuple(_exact(tensors[name]) for name in self.declared)
+        state = {name: _exact(tensor) for name, tensor in own.items()}
+        with torch.no_grad(), _in_float64():
+            result = torch.func.functional_call(self, state, arguments)
         leaves = [leaf for leaf in pytree.tree_leaves(result) if leaf is not None]
         return tuple(
             leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for leaf in leaves
         )
+
+
+@contextmanager
+def _in_float64() -> Iterator[None]:
+    """Numbers without a dtype, and quotients of whole numbers, are float64."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def _exact(tensor: torch.Tensor) -> torch.Tensor:
@@ -248,7 +257,8 @@ def _overload(name: str) -> Any:
 def example_sizes(declared: Iterable[Declaration], context: Context) -> dict[str, int]:
     """Sizes at which to trace: every dimension at least 2, and different ones different.
 
-    They satisfy the assumptions of the context.  Where all that cannot be had, dimensions may be
+    They satisfy the assumptions of the context, and are more than 10 where they can, so that slices
+    by small numbers are not clamped.  Where all that cannot be had, dimensions may be
     equal.
 
     Errors: InputError where no small sizes satisfy the assumptions.
@@ -287,7 +297,7 @@ def _search(
             return True
         least = max(2, context.least(names[depth]))
         near = [least + k for k in range(300)]
-        primes = [v for v in near if v > 2 and all(v % d for d in range(2, math.isqrt(v) + 1))]
+        primes = [v for v in near if v > 10 and all(v % d for d in range(2, math.isqrt(v) + 1))]
         for value in dict.fromkeys([*primes[:20], *near]):
             if next(trials) > 100_000:
                 break
@@ -341,37 +351,48 @@ def _is_caller(frame: traceback.FrameSummary) -> bool:
     return frame.filename == __file__ and frame.name == "forward"
 
 
-# Functions of the standard library that would turn a symbolic size into a number.
-_SYMBOLIC = {
-    math.sqrt: torch.sym_sqrt,
-}
+def _root(x: Any) -> Any:
+    """``math.sqrt``, which would turn a symbolic size into a number."""
+    symbolic = isinstance(x, torch.SymInt | torch.SymFloat)
+    return torch.sym_sqrt(x) if symbolic else _MATH_SQRT(x)
+
+
+def _attention(query: torch.Tensor, *others: Any, scale: Any = None, **options: Any) -> Any:
+    """``scaled_dot_product_attention``, which would turn a symbolic scale into a number."""
+    if isinstance(scale, torch.SymFloat):
+        query, scale = query * scale, 1.0
+    return _ATTENTION(query, *others, scale=scale, **options)
+
+
+_MATH_SQRT, _ATTENTION = math.sqrt, torch.nn.functional.scaled_dot_product_attention
+_SYMBOLIC = ((_MATH_SQRT, _root), (_ATTENTION, _attention))
 
 
 @contextmanager
 def _symbolic_math(caller: _Caller) -> Iterator[None]:
-    """``math.sqrt(n)`` of a symbolic size stays symbolic inside the block."""
-    places: list[tuple[dict[str, Any], str, Callable[[Any], Any]]] = []
-    functions: list[Any] = [caller.program]
+    """Functions that would make numbers of symbolic sizes keep them symbolic inside the block.
+
+    They are replaced where the program looks them up: in their modules, and among the globals of
+    the target and of its modules.
+    """
+    functions: list[Any] = [caller.program, getattr(caller.program, "func", None)]
     functions += [type(module).forward for module in caller.modules()]
-    spaces = [math.__dict__, *(getattr(f, "__globals__", {}) for f in functions)]
-    for space in spaces:
-        for name, value in list(space.items()):
-            for plain in _SYMBOLIC:
-                if value is plain:
-                    places.append((space, name, plain))
+    spaces = [math.__dict__, torch.nn.functional.__dict__]
+    spaces += [getattr(f, "__globals__", {}) for f in functions]
+    places = [
+        (space, name, plain, symbolic)
+        for space in {id(s): s for s in spaces}.values()
+        for name, value in list(space.items())
+        for plain, symbolic in _SYMBOLIC
+        if value is plain and space is not globals()
+    ]
     try:
-        for space, name, plain in places:
-            space[name] = _when_symbolic(plain, _SYMBOLIC[plain])
+        for space, name, _, symbolic in places:
+            space[name] = symbolic
         yield
     finally:
-        for space, name, plain in places:
+        for space, name, plain, _ in places:
             space[name] = plain
-
-
-def _when_symbolic(
-    plain: Callable[[Any], Any], symbolic: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    return lambda x: (symbolic if isinstance(x, torch.SymInt | torch.SymFloat) else plain)(x)
 
 
 _SOURCE = re.compile(r"\[(\d+)\]\.size\(\)\[(\d+)\]$")
@@ -438,7 +459,7 @@ class _Importer:
         """The program, its graph read."""
         for output in self.exported.graph_signature.output_specs:
             if output.kind is not OutputKind.USER_OUTPUT:
-                changed = _unprefixed(output.target or "an input")
+                changed = self._user_name(output.target or "")
                 raise InputError(f"{self.caller.name} changes {changed!r} in place")
         leaves: list[Any] = []
         for node in self.exported.graph.nodes:
@@ -449,6 +470,9 @@ class _Importer:
         outputs = [self._output(leaf) for leaf in leaves if leaf is not None]
         if not outputs:
             raise InputError(f"{self.caller.name} returns no tensor")
+        for array in topological(outputs):
+            if isinstance(array, OpaqueArray) and array.operator.startswith(_UNINITIALISED):
+                raise InputError(f"{array.origin}: memory that is not initialised is no value")
         return Program(
             name=self.caller.name,
             outputs=tuple(outputs),
@@ -461,6 +485,11 @@ class _Importer:
             opaque=_opaque_names(outputs),
             execute=self.caller.run,
         )
+
+    def _user_name(self, target: str) -> str:
+        """What people call a placeholder of torch's, such as ``tensors_0``."""
+        names = {f"tensors_{k}": name for k, name in enumerate(self.caller.declared)}
+        return names.get(target, _unprefixed(target))
 
     # Inputs and outputs
 
@@ -535,7 +564,7 @@ class _Importer:
                 return None
             if isinstance(value, torch.Tensor | tuple | list):
                 return self._apply(node, node.target, name, value)
-            if name == "aten._local_scalar_dense.default":
+            if name in {"aten._local_scalar_dense.default", "aten.item.default"}:
                 return self._scalar(node, value)
         if isinstance(value, int | float | bool | torch.SymInt | torch.SymFloat | torch.SymBool):
             return value
@@ -627,8 +656,6 @@ class _Importer:
         """An operator known only by its name and attributes, which sees all of its operands."""
         if torch.Tag.nondeterministic_seeded in overload.tags:
             raise RandomError
-        if site.name.startswith(("empty", "new_empty")):
-            raise InputError(f"{site.origin}: memory that is not initialised is no value")
         operands: list[Array] = []
 
         def show(value: Any) -> str:
@@ -669,6 +696,7 @@ class _Importer:
             site.note(f"dtype conversions are exact: {str(to).removeprefix('torch.')}")
 
 
+_UNINITIALISED = ("aten.empty", "aten.new_empty")
 _ASSERTIONS = frozenset(
     {
         "aten._assert_async.default",

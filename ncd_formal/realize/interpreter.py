@@ -46,7 +46,7 @@ __all__ = ["OutOfBounds", "interpret"]
 
 Array = npt.NDArray[Any]
 
-_CHECKED_RELEASES = ((3, 6), (3, 9))
+_CHECKED_RELEASES = ((3, 6), (3, 7), (3, 8), (3, 9))
 """Releases of Triton whose interpreter these corrections have been tested against."""
 
 _BF16 = np.dtype(ml_dtypes.bfloat16)
@@ -367,6 +367,7 @@ def _patch_language(_: Any) -> Any:
 
 _interpreter._get_np_dtype = _numpy_type
 _interpreter.interpreter_builder = _Builder()
+_interpreter.TritonSemantic = _Semantic
 _interpreter.interpreter_semantic = _Semantic(_interpreter.interpreter_builder)
 _interpreter.ReduceOps = _ReduceOps
 _interpreter._implicit_cvt = _as_triton

@@ -1,0 +1,209 @@
+"""`prove` on the corpora: equal pairs are proved, wrong pairs refuted, and neither the other way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ncd_formal.equivalence import Verdict, confirm, prove
+from ncd_formal.errors import InputError
+
+from programs import Pair
+from programs.equal import PAIRS as EQUAL
+from programs.fused_attention import MASK_FREE, MASKED
+from programs.modules import PAIRS as MODULES
+from programs.wrong import PAIRS as WRONG
+
+OUT_OF_REACH = {
+    "sigmoid_is_softmax_of_two": "needs 1/(1 + e^(b−a)) = e^a/(e^a + e^b): a common denominator",
+    "cross_entropy_with_one_hot_labels": "a sum against a one-hot is a read by data",
+}
+"""Equal pairs that are not proved yet, with what they need; they must come out undecided."""
+
+
+def verdict(pair: Pair) -> Verdict:
+    left, right = pair.programs()
+    return prove(left, right, pair.inputs, pair.assume, pair.parameters, timeout=20)
+
+
+@pytest.mark.parametrize("pair", [*EQUAL, *MODULES], ids=str)
+def test_equal_pairs_are_proved(pair: Pair) -> None:
+    found = verdict(pair)
+    if pair.name in OUT_OF_REACH:
+        assert found.status == "undecided" and found.reason
+        return
+    assert found.status == "proved", found.explain()
+    assert found.certificate is not None
+    found.certificate.check()
+
+
+@pytest.mark.parametrize("pair", MASK_FREE, ids=str)
+def test_the_mask_free_fusions_of_the_inductor_are_proved(pair: Pair) -> None:
+    """Patterns 1, 2, 8, 10, 11, 23, 30 of torch._inductor.fx_passes.fuse_attention."""
+    assert verdict(pair).status == "proved"
+
+
+@pytest.mark.parametrize("pair", MASKED, ids=str)
+def test_the_masked_fusions_are_never_refuted_by_rounding(pair: Pair) -> None:
+    """Their conditions are not found yet: proved, or refuted on a row without a key, or open."""
+    found = verdict(pair)
+    if found.status == "refuted":
+        assert found.counterexample is not None
+        assert "nan" in found.counterexample.difference
+
+
+@pytest.mark.parametrize("pair", WRONG, ids=str)
+def test_wrong_pairs_are_refuted(pair: Pair) -> None:
+    found = verdict(pair)
+    assert found.status == "refuted", found.explain()
+    example = found.counterexample
+    assert example is not None and found.certificate is None
+    left, right = pair.programs()
+    values = [example.inputs[name] for name in pair.inputs]
+    a, b = (side(*(v.clone() for v in values)) for side in (left, right))
+    pairs = zip(_flat(a), _flat(b), strict=True)
+    assert not all(torch.allclose(x, y, rtol=1e-7, atol=1e-7, equal_nan=True) for x, y in pairs)
+
+
+def _flat(value: object) -> tuple[Tensor, ...]:
+    return (value,) if isinstance(value, Tensor) else tuple(value)  # type: ignore[arg-type]
+
+
+def test_there_are_enough_wrong_pairs() -> None:
+    assert len(WRONG) >= 40 and len(MASK_FREE) == 7
+
+
+# What a verdict says
+
+
+ATTENTION = {"q": "b h n d", "k": "b h m d", "v": "b h m d"}
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v
+
+
+def library(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k.mT, -1) @ v
+
+
+def test_a_verdict_explains_itself() -> None:
+    found = prove(attention, library, ATTENTION)
+    text = found.explain()
+    assert text.startswith("proved: attention and library are the same function for all sizes")
+    assert "certificate" in text and "Coq" in text
+    assert found.to_json()["certificate"]["laws"] == list(found.certificate.laws)  # type: ignore[union-attr]
+
+
+def test_inputs_correspond_by_position_where_names_differ() -> None:
+    """``library`` calls its inputs query, key and value."""
+    assert prove(attention, library, ATTENTION).status == "proved"
+
+
+def test_a_certificate_is_about_its_programs() -> None:
+    found = prove(attention, library, ATTENTION)
+    assert found.certificate is not None
+    confirm(found.certificate, attention, library)
+    with pytest.raises(ValueError, match="other programs"):
+        confirm(found.certificate, unscaled, library)
+
+
+def test_the_script_of_a_counterexample_runs_alone(tmp_path: Path) -> None:
+    programs = tmp_path / "programs.py"
+    programs.write_text(
+        "import torch\n\n\ndef left(x):\n    return x.softmax(-1)\n\n\n"
+        "def right(x):\n    return x.softmax(0)\n"
+    )
+    from ncd_formal.targets import load_target
+
+    left, right = (load_target(f"{programs}:{name}") for name in ("left", "right"))
+    found = prove(left, right, {"x": "n m"})
+    assert found.counterexample is not None
+    script = tmp_path / "script.py"
+    script.write_text(found.counterexample.script)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(("left", "right"))]
+    assert lines[0].removeprefix("left") != lines[1].removeprefix("right")
+
+
+def test_a_counterexample_is_small() -> None:
+    """Two keys and a width of at least 2 show a missing scale; nothing else needs to grow."""
+    found = prove(unscaled, attention, ATTENTION)
+    assert found.counterexample is not None
+    sizes = found.counterexample.sizes
+    assert sizes["b"] == sizes["h"] == sizes["n"] == 1 and sizes["m"] == sizes["d"] == 2
+
+
+def test_an_output_in_another_order_is_not_equal() -> None:
+    """The wires of a flattened matrix and of its flattened transpose are the same."""
+    found = prove(lambda x: x.reshape(-1), lambda x: x.mT.reshape(-1), {"x": "n m"})
+    assert found.status == "refuted"
+
+
+def test_undefined_rows_are_reported() -> None:
+    """A row without a key is undefined in both programs, and the verdict says so."""
+
+    def left(s: Tensor, mask: Tensor) -> Tensor:
+        return s.masked_fill(~mask, float("-inf")).softmax(-1)
+
+    def right(s: Tensor, mask: Tensor) -> Tensor:
+        weights = s.exp() * mask
+        return weights / weights.sum(-1, keepdim=True)
+
+    found = prove(left, right, {"s": "n m", "mask": "n m : bool"})
+    assert found.status == "proved", found.explain()
+    assert any("undefined" in note for note in found.notes)
+
+
+def test_zeros_for_masked_rows_are_not_the_definition() -> None:
+    """PyTorch's attention gives zeros for a row without a key, the naive form is undefined there."""
+
+    def naive(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
+        return scores.softmax(-1) @ v
+
+    def safe(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    found = prove(naive, safe, {**ATTENTION, "mask": "b 1 n m : bool"})
+    assert found.status == "refuted"
+    assert found.counterexample is not None and "nan" in found.counterexample.difference
+
+
+# What cannot be used
+
+
+@pytest.mark.parametrize(
+    ("inputs", "assume", "message"),
+    [
+        ({"q": "b h n d", "k": "b h m d"}, (), "input 'v' of attention has no shape"),
+        ({**ATTENTION, "w": "n"}, (), "w"),
+        ({**ATTENTION, "k": "b h m e"}, (), "e"),
+        ({**ATTENTION, "v": "b h m d-"}, (), "d-"),
+        (ATTENTION, ("n >= 4", "n <= 3"), "no sizes satisfy n >= 4, n <= 3"),
+        (ATTENTION, ("z >= 4",), "no input has a size named 'z'"),
+        (ATTENTION, ("nonsense",), "expected a comparison of sizes"),
+    ],
+)
+def test_unusable_inputs_are_refused(
+    inputs: dict[str, str], assume: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")) as raised:
+        prove(attention, attention, inputs, assume)
+    assert "\n" not in str(raised.value)
+
+
+def test_outputs_of_different_shapes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"the shapes \(n\) and \(m\) differ"):
+        prove(lambda x: x.sum(1), lambda x: x.sum(0), {"x": "n m"})

@@ -654,6 +654,9 @@ class Normaliser:
             if simple != "sum-constant":
                 return right
             return self.mul(self.index(str(right.children[0].args[0])), body)
+        witnessed = self._witness(monoid, axis, body)
+        if witnessed is not None:
+            return witnessed
         if self.unroll and self._is_short(monoid, axis):
             right = self.apply("reduce-unroll", m=monoid, x=axis, a=body)
             return self(right)
@@ -663,6 +666,17 @@ class Normaliser:
         if monoid is MAX:
             return self._max(axis, body)
         return self._sort_axes(monoid, axis, body)
+
+    def _witness(self, monoid: Term, axis: str, body: Term) -> Term | None:
+        """∀ and ∃ decided by one index: the first, the last, or that of another axis."""
+        law = {"All": "all-witness", "Any": "any-witness"}.get(monoid.op)
+        if law is None:
+            return None
+        extent = self.judge.context.axes[axis]
+        for w in ("0", str(extent - 1), *sorted(body.axes - {axis})):
+            if self.allows(law, a=body, x=axis, w=w):
+                return self.apply(law, a=body, x=axis, w=w)
+        return None
 
     def _is_short(self, monoid: Term, axis: str) -> bool:
         extent = self.judge.context.axes[axis].constant

@@ -351,6 +351,36 @@ def _range(judge: Judge, p: Argument) -> bool:
     return judge.context.nonnegative(size(str(p)))
 
 
+def _truth_at(truth: bool) -> Callable[..., bool]:
+    def decide(judge: Judge, subject: Argument, axis: Argument, at: Argument) -> bool:
+        assert isinstance(subject, Term)
+        context, w = judge.context, size(str(at))
+        extent = context.axes[str(axis)]
+        inside = context.nonnegative(w) and context.nonnegative(extent - 1 - w)
+        if not inside or not context.stands_alone(str(axis)):
+            return False
+        return _known_truth(judge, substitute(subject, {str(axis): w})) is truth
+
+    return decide
+
+
+def _known_truth(judge: Judge, subject: Term) -> bool | None:
+    """Whether a truth value is shown to be 1 or 0; None where it is not."""
+    if subject.op == "Constant":
+        return subject.args[0] != 0
+    if subject.op == "Predicate":
+        p = size(str(subject.args[0]))
+        if judge.context.nonnegative(p):
+            return True
+        return False if judge.context.nonnegative(-1 - p) else None
+    parts = [_known_truth(judge, child) for child in subject.children]
+    if subject.op == "Not":
+        return None if parts[0] is None else not parts[0]
+    if subject.op in {"Mul", "And"}:
+        return False if False in parts else True if all(parts) else None
+    return None
+
+
 CONDITIONS: Mapping[str, Callable[..., bool]] = {
     "independent": _independent,
     "disjoint": _disjoint,
@@ -364,6 +394,8 @@ CONDITIONS: Mapping[str, Callable[..., bool]] = {
     "distributes": _distributes,
     "scales": _distributes,
     "in-range": _range,
+    "holds-at": _truth_at(True),
+    "fails-at": _truth_at(False),
     ">": lambda judge, a, b: a > b,
     "!=": lambda judge, a, b: a is not b and a != b,
 }
@@ -484,6 +516,8 @@ _SORTS: Mapping[str, tuple[str, ...]] = {
     "distributes": ("Term",) * 3,
     "scales": ("Term",) * 2,
     "in-range": ("String",),
+    "holds-at": ("Term", "String", "String"),
+    "fails-at": ("Term", "String", "String"),
     **dict.fromkeys((">", "!=", "+", "*", "/", "max", "bigint", "bigrat"), ("BigRat", "BigRat")),
     "bigint": ("BigRat",),
     "root": ("BigRat",),

@@ -712,7 +712,10 @@ def _select(site: Site, x: Array, dim: int, index: Extent) -> Array:
 
 @aten("unbind.int")
 def _unbind(site: Site, x: Array, dim: int = 0) -> tuple[Array, ...]:
-    return tuple(arrays.choose(x, dim, k, site.origin) for k in range(len(site.result)))
+    extent = x.shape[_axis(x, dim)]
+    if extent.constant != len(site.result):
+        raise InputError(f"{site.origin}: the program fixes size {extent} to {len(site.result)}")
+    return tuple(arrays.choose(x, dim, k, site.origin) for k in range(extent.constant))
 
 
 @aten("split.Tensor")
@@ -724,10 +727,14 @@ def _split(site: Site, x: Array, split_size: Extent, dim: int = 0) -> tuple[Arra
     return _pieces(site, x, [size(1) * split_size] * (parts - 1) + [last], dim)
 
 
-@aten("chunk.default", "tensor_split.sections")
-def _chunk(site: Site, x: Array, dim: int = 0, **parts: object) -> tuple[Array, ...]:
+@aten("chunk.default")
+def _chunk(site: Site, x: Array, chunks: int, dim: int = 0) -> tuple[Array, ...]:
     dim = _axis(x, dim)
-    return _pieces(site, x, [site.shape_of(part)[dim] for part in site.result], dim)
+    # Their number is as traced while none of them is empty.
+    extents = [site.shape_of(part)[dim] for part in site.result]
+    for extent in extents:
+        site.require(extent - 1)
+    return _split_with_sizes(site, x, extents, dim=dim)
 
 
 @aten("split_with_sizes.default", "split.sizes")

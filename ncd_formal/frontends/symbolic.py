@@ -188,6 +188,8 @@ class Decision:
     expression: sympy.Basic
     value: bool | int | float
     line: str
+    operator: str = ""
+    """The operator with a definition that took it: of no account while the definition is used."""
 
 
 # Functions of torch that look only at how tensors lie in memory, or that choose between ways of
@@ -271,14 +273,13 @@ class Recorder:
     def _observe(self, expression: sympy.Basic, value: Any, guarded: bool) -> None:
         """Keep what the program itself asks, and what torch guards on inside an unknown operator.
 
-        An operator that is imported by its definition holds at every size, whichever way torch
-        computes it.  What decides how an operator is decomposed does count, except for the layout
-        of memory.  torch takes every size to be at least 2, and does not guard on what follows
+        The definition of an operator holds at every size, whichever way torch computes it; but what
+        decides how an unknown operator is decomposed does count, except for the layout of memory,
+        and so does every size that becomes a number.  torch takes every size to be at least 2, and does not guard on what follows
         from that: harmless inside torch, but a branch of the program on ``n == 1`` is not.
         """
         frame: FrameType | None = sys._getframe(2)
-        asked_by = line = ""
-        inside = False
+        asked_by = line = inside = ""
         while frame is not None:
             code = frame.f_code
             filename = code.co_filename
@@ -291,16 +292,19 @@ class Recorder:
             if filename == _OPERATORS:
                 overload = frame.f_locals.get("self")
                 if isinstance(overload, torch._ops.OpOverload):
-                    inside = inside or operator_name(overload) in self._defined
+                    name = operator_name(overload)
+                    inside = name if name in self._defined else inside
             if is_program_file(filename):
                 line = at_line(filename, frame.f_lineno)
                 break
             frame = frame.f_back
         own = bool(line) and (is_program_file(asked_by) or asked_by.startswith(_MODELS))
         # Generated code asks again what was decided before.
-        if own or (guarded and not inside and not asked_by.startswith("<")):
-            whole = bool(value) if value in {sympy.true, sympy.false} else value
-            self.decisions.append(Decision(expression, whole, line))
+        if own or (guarded and not asked_by.startswith("<")):
+            truth = value in {sympy.true, sympy.false}
+            operator = inside if truth and not own else ""
+            whole = bool(value) if truth else value
+            self.decisions.append(Decision(expression, whole, line, operator))
 
 
 class Conditions:

@@ -451,8 +451,8 @@ class _Importer:
         self.conditions.symbols.sizes.update(_names_of_symbols(recorder, shapes))
         for extent in dict.fromkeys(s for shape in shapes for s in shape):
             self.conditions.require(extent)
-        for decision in recorder.decisions:
-            self.conditions.settle(decision)
+        self.decisions = recorder.decisions
+        self._settle("")
         self._placeholders()
 
     def program(self) -> Program:
@@ -485,6 +485,11 @@ class _Importer:
             opaque=_opaque_names(outputs),
             execute=self.caller.run,
         )
+
+    def _settle(self, operator_: str) -> None:
+        for decision in self.decisions:
+            if decision.operator == operator_:
+                self.conditions.settle(decision)
 
     def _user_name(self, target: str) -> str:
         """What people call a placeholder of torch's, such as ``tensors_0``."""
@@ -656,6 +661,7 @@ class _Importer:
         """An operator known only by its name and attributes, which sees all of its operands."""
         if torch.Tag.nondeterministic_seeded in overload.tags:
             raise RandomError
+        self._settle(site.operator)
         operands: list[Array] = []
 
         def show(value: Any) -> str:

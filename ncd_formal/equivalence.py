@@ -85,7 +85,7 @@ class Verdict:
 
     def _headline(self) -> str:
         if self.status == "proved":
-            return f"{self.left} and {self.right} are the same function for all sizes"
+            return f"{self.left} and {self.right} are the same function over the reals, for all sizes"
         if self.status == "refuted":
             return f"{self.left} and {self.right} differ"
         return f"whether {self.left} and {self.right} are the same function is not settled"
@@ -459,7 +459,29 @@ def import_target(
     """The program of a target: a function, a module, or what knows its own arrays."""
     from ncd_formal.frontends.torch_export import import_program
 
-    return import_program(target, dict(declared), context)
+    return import_program(_with_signature(target, declared), dict(declared), context)
+
+
+def _with_signature(target: object, declared: Mapping[str, Declaration]) -> object:
+    """The target, or where it is a builtin that does not tell its parameters, a function of the
+    declared inputs in their order."""
+    function = getattr(target, "forward", target)
+    try:
+        inspect.signature(function)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        if not callable(target):
+            return target
+
+        def call(*tensors: Any) -> Any:
+            return target(*tensors)
+
+        parameter = inspect.Parameter
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [parameter(name, parameter.POSITIONAL_OR_KEYWORD) for name in declared]
+        )
+        call.__name__ = str(getattr(target, "__name__", "builtin"))
+        return call
+    return target
 
 
 def _tolerance(program: Program) -> float:

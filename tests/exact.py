@@ -174,17 +174,24 @@ POOLS: Mapping[str, tuple[Value, ...]] = {
 
 @dataclass
 class Inputs:
-    """Random inputs: a value of the input's kind at every index, in range or not."""
+    """Random inputs: a value of the input's kind at every index, in range or not.
+
+    Each input takes few values, so that rare combinations turn up.
+    """
 
     context: Context
     generator: random.Random
     values: dict[tuple[str, tuple[int, ...]], Value] = field(default_factory=dict)
+    few: dict[str, list[Value]] = field(default_factory=dict)
 
     def __call__(self, name: str, index: tuple[int, ...]) -> Value:
         key = name, index
         if key not in self.values:
-            pool = POOLS[self.context.inputs.get(name, "extended")]
-            self.values[key] = self.generator.choice(pool)
+            if name not in self.few:
+                pool = POOLS[self.context.inputs.get(name, "extended")]
+                number = min(len(pool), self.generator.randint(1, 4))
+                self.few[name] = self.generator.sample(pool, number)
+            self.values[key] = self.generator.choice(self.few[name])
         return self.values[key]
 
 

@@ -24,7 +24,7 @@ LAYERS = (
     ("equivalence",),
     ("derivation",),
     ("realize",),
-    ("targets", "outputs", "doctor"),
+    ("targets", "outputs", "doctor", "law_table"),
     ("cli",),
 )
 """From the bottom up: a module imports its own layer and those below."""
@@ -122,3 +122,11 @@ def test_no_law_knows_an_architecture() -> None:
     for path in rules_folder().glob("*.egg"):
         words = set(re.findall(r"[a-z]+", path.read_text().lower()))
         assert not words & {"attention", "softmax", "flash", "transformer", "convolution"}
+
+
+def test_the_table_of_laws_is_true() -> None:
+    from ncd_formal.law_table import markdown
+    from ncd_formal.rules import rules_folder
+
+    written = (rules_folder() / "README.md").read_text(encoding="utf-8")
+    assert written == markdown(), "run: python -m ncd_formal.law_table > rules/README.md"

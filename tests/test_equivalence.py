@@ -100,7 +100,7 @@ def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def test_a_verdict_explains_itself() -> None:
     found = prove(attention, library, ATTENTION)
     text = found.explain()
-    assert text.startswith("proved: attention and library are the same function for all sizes")
+    assert text.startswith("proved: attention and library are the same function over the reals, for all sizes")
     assert "certificate" in text and "Coq" in text
     assert found.to_json()["certificate"]["laws"] == list(found.certificate.laws)  # type: ignore[union-attr]
 

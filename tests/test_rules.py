@@ -51,8 +51,25 @@ INSTANCES, INFORMATIVE = 40, 12
 defined somewhere."""
 TRIES = 6000
 
-HARMLESS: Mapping[tuple[str, str], str] = {}
-"""Conditions whose absence makes no instance false, each with the reason that it is there."""
+_WEIGHT = "a weight exp(s − m) is positive, or 0 on both sides: −∞ and signs behave alike"
+_ABSOLUTE = "|−∞| is undefined, and so are −∞·−∞ and √ of it"
+HARMLESS: Mapping[tuple[str, str], str] = {
+    ("inverse-constant", "(!= a (bigrat (bigint 0) (bigint 1)))"): "1/0 is not formed at all",
+    ("sqrt-of-square", "(no-infinity a)"): _ABSOLUTE,
+    ("abs-mul", "(no-infinity a)"): _ABSOLUTE,
+    ("abs-mul", "(no-infinity b)"): _ABSOLUTE,
+    ("abs-square", "(no-infinity a)"): _ABSOLUTE,
+    ("maximum-abs", "(no-infinity a)"): _ABSOLUTE,
+    ("or-boolean", "(boolean a)"): "not a is a truth value of any number a",
+    ("or-boolean", "(boolean b)"): "not b is a truth value of any number b",
+    ("rescale-sum", "(no-infinity v)"): _WEIGHT,
+    ("rescale-second", "(no-infinity v)"): _WEIGHT,
+    ("rescale-quotient", "(no-infinity v)"): _WEIGHT,
+    ("rescale-quotient", "(positive w)"): _WEIGHT,
+}
+"""Conditions whose absence makes no instance false, and why."""
+SEARCHED, CONFIRMED = 1500, 80
+"""How many instances are compared in search of a false one, and where none is expected."""
 
 
 # Instances ----------------------------------------------------------------------------------
@@ -304,8 +321,9 @@ def weakened() -> list[tuple[str, int]]:
     return [(name, k) for name, rule in table().items() for k in range(len(rule.conditions))]
 
 
-def counterexample(rule: Rule, dropped: int) -> str:
+def counterexample(rule: Rule, dropped: int, effort: int) -> str:
     """A false instance of a law without one of its conditions, or "" where none turned up."""
+    compared = 0
     left_out = rule.conditions[dropped]
     others = rule.conditions[:dropped] + rule.conditions[dropped + 1 :]
     able = drawers(replace(rule, conditions=others), f"{rule.name} {dropped}")
@@ -329,6 +347,9 @@ def counterexample(rule: Rule, dropped: int) -> str:
         found = compare(sides, drawer.pool, drawer.generator)
         if found.difference:
             return f"{values}: {found.difference}"
+        compared += 1
+        if compared == effort:
+            break
     return ""
 
 
@@ -336,8 +357,8 @@ def counterexample(rule: Rule, dropped: int) -> str:
 def test_a_condition_cannot_be_dropped(name: str, dropped: int) -> None:
     """Without the condition the law has a false instance, or the condition is listed as harmless."""
     rule = table()[name]
-    found = counterexample(rule, dropped)
     reason = HARMLESS.get((name, show(rule.conditions[dropped])))
+    found = counterexample(rule, dropped, CONFIRMED if reason else SEARCHED)
     if reason is None:
         assert found, f"{rule}\nno instance needs {show(rule.conditions[dropped])}"
     else:

@@ -275,8 +275,9 @@ class Recorder:
 
         The definition of an operator holds at every size, whichever way torch computes it; but what
         decides how an unknown operator is decomposed does count, except for the layout of memory,
-        and so does every size that becomes a number.  torch takes every size to be at least 2, and does not guard on what follows
-        from that: harmless inside torch, but a branch of the program on ``n == 1`` is not.
+        and so does every size that becomes a number.  torch takes every size to be at least 2, and
+        does not guard on what follows from that: harmless inside torch, but a branch of the program
+        on ``n == 1`` is not.
         """
         frame: FrameType | None = sys._getframe(2)
         asked_by = line = inside = ""

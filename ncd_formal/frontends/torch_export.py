@@ -357,11 +357,11 @@ def _root(x: Any) -> Any:
     return torch.sym_sqrt(x) if symbolic else _MATH_SQRT(x)
 
 
-def _attention(query: torch.Tensor, *others: Any, scale: Any = None, **options: Any) -> Any:
+def _attention(query: Any, *others: Any, scale: Any = None, **options: Any) -> Any:
     """``scaled_dot_product_attention``, which would turn a symbolic scale into a number."""
     if isinstance(scale, torch.SymFloat):
         query, scale = query * scale, 1.0
-    return _ATTENTION(query, *others, scale=scale, **options)
+    return _ATTENTION(query, *others, **options, scale=scale)
 
 
 _MATH_SQRT, _ATTENTION = math.sqrt, torch.nn.functional.scaled_dot_product_attention
@@ -543,7 +543,7 @@ class _Importer:
         for store in (self.exported.state_dict, self.exported.constants):
             value = store.get(spec.target)
             if isinstance(value, torch.Tensor):
-                return value
+                return value.detach()
         raise InputError(f"{self.caller.name} takes {spec.target or spec.arg}, which is no tensor")
 
     def _output(self, leaf: Any) -> Array:

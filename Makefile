@@ -45,7 +45,7 @@ test: $(INSTALLED) ## Check the format, lint, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 
 benchmark: $(INSTALLED) ## Measure what the README claims
 	@set -e; for script in benchmarks/*.py; do \

@@ -275,7 +275,9 @@ def _z3_polynomial(p: Polynomial) -> Any:
                 value = z3.Int(atom)
             else:
                 a, b = _z3_polynomial(atom.numerator), _z3_polynomial(atom.denominator)
-                value = a / b if isinstance(atom, Quotient) else a % b
+                # Rounded down whatever the sign of b; Z3 keeps the remainder non-negative instead.
+                whole = z3.If(b > 0, a / b, -a / -b)
+                value = whole if isinstance(atom, Quotient) else a - b * whole
             for _ in range(power):
                 product = product * value
         total = total + product

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from ncd_formal.errors import InputError
 from ncd_formal.facts import UNDEFINED, Facts
 from ncd_formal.frontends.program import Program
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
-from ncd_formal.normalisation import Normaliser
+from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Congruence, Instance
 from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
@@ -38,6 +38,9 @@ Status = Literal["proved", "refuted", "undecided"]
 
 FIRST_TRIALS, MORE_TRIALS = 6, 24
 """Random trials before the proof, and after a proof was not found."""
+
+EXPAND_STEPS = 5_000
+"""Steps that writing out sums may take."""
 
 SEARCH_RULESETS = (
     "simplify", "functions", "reductions", "distribute", "commute", "associate"
@@ -267,30 +270,46 @@ class Proof:
 
     def _normalise(self, goals: Sequence[tuple[Term, Term]]) -> bool:
         """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
+        self.normal: list[tuple[Term, Term]] = []
         plain = Normaliser(self.judge, self.record_step)
-        self.normal = [(plain(a), plain(b)) for a, b in goals]
-        if self._holds(goals):
-            return True
-        for a, b in goals:
-            predicates = free_predicates(self.context, a, b)
-            if predicates and not self.closure.equal(a, b):
-                self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
-        if self._holds(goals):
-            return True
-        for unroll in (False, True):
-            written_out = Normaliser(self.judge, self.record_step, expand=True, unroll=unroll)
-            self.normal += [(written_out(a), written_out(b)) for a, b in goals]
+
+        def by_cases() -> None:
+            for a, b in goals:
+                predicates = free_predicates(self.context, a, b)
+                if predicates and not self.closure.equal(a, b):
+                    self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
+
+        def written_out(expand: Literal["linear", "all"], unroll: bool = False) -> None:
+            normalise = Normaliser(self.judge, self.record_step, expand, unroll, budget=EXPAND_STEPS)
+            self.normal += [(normalise(a), normalise(b)) for a, b in goals]
+
+        strategies: tuple[Callable[[], None], ...] = (
+            lambda: self.normal.extend((plain(a), plain(b)) for a, b in goals),
+            by_cases,
+            lambda: written_out("linear"),
+            lambda: written_out("all"),
+            lambda: written_out("all", unroll=True),
+        )
+        for strategy in strategies:
+            try:
+                strategy()
+            except BudgetError:
+                continue
             if self._holds(goals):
                 return True
+            if time.perf_counter() > self.deadline:
+                return False
         return False
 
     def _search(self, goals: Sequence[tuple[Term, Term]]) -> bool:
         """Saturate over normal forms; where that finds the goals, again with every use recorded."""
+        if len(self.normal) < len(goals):
+            self.reason = "the programs are too large to normalise"
+            return False
         from ncd_formal.egraph.run import Budget, Graph
 
         log.info("searching")
-        plain = Normaliser(self.judge, self.record_step)
-        starts = [(plain(a), plain(b)) for a, b in goals]
+        starts = self.normal[: len(goals)]
         open_goals = [(a, b) for a, b in starts if not self.closure.equal(a, b)]
         roots = [t for pair in (*starts, *self.normal) for t in pair]
         seconds = max(0.0, min(10.0, self.deadline - time.perf_counter()))

@@ -170,6 +170,20 @@ def lift(op: str, *facts: int) -> int:
     return result
 
 
+def power_kinds(fact: int, power: int) -> int:
+    """The kinds of aⁿ for a of the kinds of ``fact`` and n ≥ 1."""
+    result = 0
+    for kind in kinds_in(fact):
+        reached = kind
+        for _ in range(power - 1):
+            step = 0
+            for k in kinds_in(reached):
+                step |= binary("Mul", k, kind)
+            reached = step
+        result |= reached
+    return result
+
+
 FOLDS: Mapping[str, tuple[str, int]] = {
     "Sum": ("Add", ZERO),
     "Product": ("Mul", UNIT),
@@ -236,11 +250,29 @@ class Facts:
         if op == "Reduce":
             return self._reduce(node.children[0].op, of[1], self.context.nonempty(str(args[1])))
         plain = [fact if isinstance(fact, int) else ANYTHING for fact in of]
+        if op == "Mul":
+            return lift(op, *plain) & self._squares(node)
         if op in _UNARY or op in _BINARY:
             return lift(op, *plain)
         if op == "Select":
             return choice(plain[0], plain[1], plain[2])
         return self.leaf(node)
+
+    def _squares(self, product: Term) -> int:
+        """The kinds of a product whose equal factors are taken together: a·a is never negative."""
+        powers: dict[Term, int] = {}
+        rest = product
+        while rest.op == "Mul":
+            head, rest = rest.children
+            powers[head] = powers.get(head, 0) + 1
+        powers[rest] = powers.get(rest, 0) + 1
+        kinds = UNIT
+        for factor, power in powers.items():
+            own = self.memo[factor]
+            if not isinstance(own, int) or own & MINUS_INFINITY:
+                return ANYTHING  # products that may hold −∞ do not regroup
+            kinds = lift("Mul", kinds, own if power == 1 else power_kinds(own, power))
+        return kinds
 
     def _reduce(self, monoid: str, body: Fact, nonempty: bool) -> Fact:
         if monoid == "RescaledSum" and isinstance(body, tuple):

@@ -13,8 +13,8 @@ The normal form of a term:
 * a reduction of a sum is a sum of reductions, and what does not depend on the axis is outside;
 * a choice between numbers is arithmetic on its truth value, and a choice against −∞ is outermost.
 
-Products over sums stay as they are unless ``expand`` is asked for, and axes of few indices unless
-``unroll`` is.  With ``gather``, the exponentials
+Products over sums stay as they are unless ``expand`` is asked for, of one sum (``linear``) or of
+several, and axes of few indices unless ``unroll`` is.  With ``gather``, the exponentials
 and truth values under a sum are one exponential again, of a score that is −∞ where masked: the form
 that the laws of rescaled sums are about.
 """
@@ -24,6 +24,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Literal
 
 from ncd_formal.rules import Judge, table
 from ncd_formal.sizes import Polynomial, size
@@ -53,17 +54,24 @@ Log = Callable[[str, dict[str, Argument], Term, Term], None]
 """Takes a law's name, the values of its variables, and both sides of the instance."""
 
 
+class BudgetError(Exception):
+    """Normalisation took more steps than it was allowed."""
+
+
 class Normaliser:
-    """Normal forms in one context, each step an instance of a law that is handed to ``log``."""
+    """Normal forms in one context, each step an instance of a law that is handed to ``log``.
+
+    Errors: BudgetError after ``budget`` steps: writing out sums can grow without end.
+    """
 
     def __init__(
         self,
         judge: Judge,
         log: Log,
-        expand: bool = False,
+        expand: Literal["numbers", "linear", "all"] = "numbers",
         unroll: bool = False,
         gather: bool = False,
-        budget: int = 4096,
+        budget: int = 200_000,
     ) -> None:
         self.judge = judge
         self.log = log
@@ -91,17 +99,20 @@ class Normaliser:
 
     def apply(self, name: str, **values: Argument) -> Term:
         """Log one instance of a law and return its right side."""
+        return self._instance(name, values)[1]
+
+    def _instance(self, name: str, values: dict[str, Argument]) -> tuple[Term, Term]:
         left, right = self.judge.sides(table()[name], values)
         if left is not right:
+            self.budget -= 1
+            if self.budget < 0:
+                raise BudgetError
             self.log(name, values, left, right)
-        return right
+        return left, right
 
     def back(self, name: str, **values: Argument) -> Term:
         """Log one instance of a law and return its left side."""
-        left, right = self.judge.sides(table()[name], values)
-        if left is not right:
-            self.log(name, values, left, right)
-        return left
+        return self._instance(name, values)[0]
 
     def real(self, subject: Term) -> bool:
         return self.judge.facts.holds("real", subject)
@@ -262,13 +273,17 @@ class Normaliser:
         return self.mul(inner, inner) if name == "abs-square" else result
 
     def _distribute(self, product: Term) -> Term:
-        """A number times a sum is a sum; with ``expand``, any factor times a sum."""
+        """A number times a sum is a sum; with ``expand``, other factors times a sum."""
         factors = list(_factors(product))
         sums = [f for f in factors if f.op == "Add"]
         if not sums:
             return self._hoist_product(product, factors)
         numeric = len(factors) == 2 and factors[0].op == "Constant"
-        if not numeric and not (self.expand and len(factors) > 1 and self.budget > 0):
+        if not numeric and (
+            len(factors) == 1
+            or self.expand == "numbers"
+            or (self.expand == "linear" and len(sums) > 1)
+        ):
             return product
         chosen = sums[0]
         others = list(factors)
@@ -277,7 +292,6 @@ class Normaliser:
         a, b = chosen.children
         if not self.allows("distribute", a=rest, b=a, c=b):
             return product
-        self.budget -= 1
         self._mul(rest, chosen)
         self.apply("distribute", a=rest, b=a, c=b)
         return self.add(self.mul(rest, a), self.mul(rest, b))

@@ -357,7 +357,10 @@ def _truth_at(truth: bool) -> Callable[..., bool]:
         context, w = judge.context, size(str(at))
         extent = context.axes[str(axis)]
         inside = context.nonnegative(w) and context.nonnegative(extent - 1 - w)
-        if not inside or not context.stands_alone(str(axis)):
+        # An index that the law does not speak of must exist.
+        spoken = subject.axes - {str(axis)}
+        exists = all(v in spoken or context.nonempty(v) for v in w.variables if is_axis(v))
+        if not inside or not exists or not context.stands_alone(str(axis)):
             return False
         return _known_truth(judge, substitute(subject, {str(axis): w})) is truth
 

@@ -91,7 +91,7 @@ def denote(
     if op == "Select":
         condition = at(args[0])
         if isinstance(condition, (Special, tuple)):
-            return UNDEF
+            return _filled(UNDEF, root.shape)
         return at(args[1] if condition != 0 else args[2])
     if op == "Tuple":
         return at(args[0]), at(args[1])
@@ -154,7 +154,7 @@ def unit(monoid: Term, shape: Shape) -> Value:
         return unit(a, shape[0]), unit(b, shape[1])
     if monoid.op == "RescaledSum":
         assert shape is not None
-        return NINF, _zeros(shape[1])
+        return NINF, _filled(Fraction(0), shape[1])
     units: Mapping[str, Value] = {
         "Sum": Fraction(0),
         "Product": Fraction(1),
@@ -166,8 +166,9 @@ def unit(monoid: Term, shape: Shape) -> Value:
     return units[monoid.op]
 
 
-def _zeros(shape: Shape) -> Value:
-    return Fraction(0) if shape is None else (_zeros(shape[0]), _zeros(shape[1]))
+def _filled(value: Value, shape: Shape) -> Value:
+    """The value, or a pair of it for a pair."""
+    return value if shape is None else (_filled(value, shape[0]), _filled(value, shape[1]))
 
 
 def _alone(monoid: Term, value: Value) -> Value:
@@ -410,13 +411,8 @@ class Evaluator:
             raise NotExactError(f"{args[0]} is opaque")
         if op in _MONOID_NAMES:
             return Grid((), np.float64(np.nan))  # type: ignore[arg-type]
-        if op == "Select" and isinstance(operands[1], tuple):
-            condition, then, otherwise = operands
-            assert isinstance(then, tuple) and isinstance(otherwise, tuple)
-            return tuple(  # type: ignore[return-value]
-                self._pointwise("Select", "", condition, t, o)
-                for t, o in zip(then, otherwise, strict=True)
-            )
+        if op == "Select":
+            return self._select(*operands)
         return self._pointwise(op, str(args[0]) if op == "Function" else "", *operands)
 
     def _read(self, name: str, text: str) -> Grid:
@@ -437,6 +433,14 @@ class Evaluator:
         if source.size == 0:
             return Grid(axes, np.ones(shape))
         return Grid(axes, source[tuple(positions)])
+
+    def _select(self, condition: Wire, then: Wire, otherwise: Wire) -> Wire:
+        if isinstance(then, tuple) and isinstance(otherwise, tuple):
+            return (
+                self._select(condition, then[0], otherwise[0]),
+                self._select(condition, then[1], otherwise[1]),
+            )
+        return self._pointwise("Select", "", condition, then, otherwise)
 
     def _pointwise(self, op: str, name: str, *operands: Wire) -> Wire:
         grids = [o for o in operands if isinstance(o, Grid)]

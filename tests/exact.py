@@ -23,7 +23,7 @@ from unittest import mock
 
 from ncd_formal import semantics, wires
 from ncd_formal.conditions import Context, Split
-from ncd_formal.facts import KINDS, Facts
+from ncd_formal.facts import KINDS
 from ncd_formal.semantics import NINF, UNDEF, NotExactError, Special, Value
 from ncd_formal.sizes import size
 from ncd_formal.wires import Term, term
@@ -114,7 +114,7 @@ def _transcendental(
     return function
 
 
-_EXACT = {
+EXACT_FUNCTIONS = {
     "_exp": _transcendental(semantics._exp, DIGITS.exp),
     "_log": _transcendental(semantics._log, DIGITS.ln),
     "_sqrt": _transcendental(semantics._sqrt, DIGITS.sqrt),
@@ -132,7 +132,7 @@ def exactly(
 
     Errors: NotExactError where an exponent is out of reach.
     """
-    with mock.patch.multiple(semantics, **_EXACT):
+    with mock.patch.multiple(semantics, **EXACT_FUNCTIONS):
         return semantics.denote(root, context, sizes, inputs, environment)
 
 
@@ -299,10 +299,11 @@ class Terms:
 
     context: Context
     generator: random.Random
+    ranks: Mapping[str, int] | None = None
+    """How many indices each input is read at; any number without."""
 
     def __post_init__(self) -> None:
         self.axes = tuple(self.context.axes)
-        self.facts = Facts(self.context)
 
     def polynomial(self) -> str:
         """An index expression: mostly one or two axes, at times a quotient or a remainder."""
@@ -322,10 +323,10 @@ class Terms:
         match g.choices(range(6), weights=(12, 4, 1, 0.3, 2, 2))[0]:
             case 0:
                 name = g.choice("RRSSBBEEN")
-                indices = [size(self.polynomial()) for _ in range(g.choice((0, 1, 1, 2)))]
+                rank = self.ranks[name] if self.ranks else g.choice((0, 1, 1, 2))
+                indices = [size(self.polynomial()) for _ in range(rank)]
                 if g.random() < 0.7:
-                    picked = g.sample(self.axes, k=min(len(self.axes), g.choice((0, 1, 1, 2))))
-                    indices = [size(axis) for axis in picked]
+                    indices = [size(axis) for axis in g.sample(self.axes, k=rank)]
                 return wires.input_at(name, indices)
             case 1:
                 return wires.constant(g.choice(NUMBERS))

@@ -156,6 +156,10 @@ def _kinds() -> list[str]:
             f"(rule ((= e ({op} a b)) (= k (kinds a)) (= l (kinds b)))"
             f" ((set (kinds e) {_or(rows)})) :ruleset analysis)"
         )
+    square = _or([_bits("k", i, str(facts.power_kinds(1 << i, 2))) for i in range(6)])
+    lines.append(
+        f"(rule ((= e (Mul a a)) (= k (kinds a))) ((set (kinds e) {square})) :ruleset analysis)"
+    )
     choice = _or(
         [
             f"(* (min 1 (& c {facts.MINUS_INFINITY | facts.UNDEFINED})) {facts.UNDEFINED})",

@@ -79,6 +79,8 @@ class Site:
     """``"file.py:12"``, or nothing where it is not known."""
     result: Any
     """torch's description of the result: a fake tensor, or a tuple of them."""
+    row_major: bool = False
+    """Whether the first operand lies in memory row by row, from the start of its storage."""
 
     @cached_property
     def name(self) -> str:
@@ -554,6 +556,10 @@ def _einsum(site: Site, equation: str, tensors: Sequence[Array]) -> Array:
 # Views -----------------------------------------------------------------------------------------
 
 
+def _polynomial(value: Extent) -> Polynomial:
+    return size(value) if isinstance(value, int) else value
+
+
 def _axis(x: Array, dim: int) -> int:
     return dim % x.rank if x.rank else 0
 
@@ -830,10 +836,20 @@ def _windows(
 
 @aten("as_strided.default")
 def _as_strided(
-    site: Site, x: Array, size: Sequence[Extent], stride: Sequence[Extent],
+    site: Site,
+    x: Array,
+    size: Sequence[Extent],
+    stride: Sequence[Extent],
     storage_offset: Extent | None = None,
-) -> Array:  # fmt: skip
-    raise UnsupportedError("the layout of memory")
+) -> Array:
+    if not site.row_major:
+        raise UnsupportedError("an operand that does not lie in memory row by row")
+    flat = arrays.view(x, (product(x.shape),), site.origin)
+    steps = tuple(_polynomial(s) for s in stride)
+    into = StrideMap(site.shape, flat.shape, (steps,), (_polynomial(storage_offset or 0),))
+    if not into.in_range(site.conditions.context):
+        raise UnsupportedError("reads that may lie outside of the operand")
+    return arrays.reindex(flat, into, site.origin)
 
 
 @aten("slice_scatter.default")

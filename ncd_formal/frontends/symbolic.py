@@ -25,7 +25,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from ncd_formal.arrays import Array, number, pointwise
 from ncd_formal.conditions import Context, implies
 from ncd_formal.errors import InputError
-from ncd_formal.sizes import Polynomial, quotient, remainder, size, variable
+from ncd_formal.sizes import Polynomial, Quotient, divide, quotient, remainder, size, variable
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
@@ -64,20 +64,22 @@ class Symbols:
             return size(int(e))
         if isinstance(e, sympy.Symbol):
             if e not in self.sizes:
-                raise UnknownSizeError(f"{e} depends on data")
+                raise UnknownSizeError("a size depends on the values of tensors")
             return self.sizes[e]
         name = type(e).__name__
         if isinstance(e, sympy.Pow):
             base, exponent = e.args
             if isinstance(exponent, sympy.Integer) and int(exponent) >= 0:
                 return self._size(base) ** int(exponent)
-        elif name == "Mul" and any(isinstance(a, sympy.Rational) for a in e.args):
-            numerator, denominator = sympy.fraction(e)
-            if isinstance(denominator, sympy.Integer) and denominator != 1:
-                return quotient(self._size(numerator), size(int(denominator)))
+        elif name == "Mul" and not all(f.is_integer for f in e.args if f.is_number):
+            numerator, denominator = map(self._size, sympy.fraction(e))
+            exact = divide(numerator, denominator)
+            if exact is not None:
+                return exact
+            raise UnknownSizeError(f"{self.show(e)} is no whole number at all sizes")
         operation = _SIZE_OPERATIONS.get(name)
         if operation is not None:
-            return fold(operation, map(self._size, e.args))
+            return self.simplify(fold(operation, map(self._size, e.args)))
         if name in {"Min", "Max"}:
             return fold(lambda a, b: self._extreme(name, a, b), map(self._size, e.args))
         if name in {"Identity", "ToFloat"}:
@@ -86,13 +88,34 @@ class Symbols:
             return self._rounded(e.args[0], up=name == "CeilToInt")
         raise UnknownSizeError(f"{self.show(e)} is no polynomial")
 
+    def simplify(self, p: Polynomial) -> Polynomial:
+        """``p`` without quotients and remainders by a size that the context shows to be larger."""
+        for atom in p.atoms:
+            if isinstance(atom, str):
+                continue
+            whole = self._whole_part(atom.numerator, atom.denominator)
+            if whole is not None and p.degree(atom) == 1:
+                rest = atom.numerator - atom.denominator * whole
+                factor, part = p.coefficient(atom), Polynomial({((atom, 1),): 1})
+                value = size(whole) if isinstance(atom, Quotient) else rest
+                return self.simplify(p - factor * part + factor * value)
+        return p
+
+    def _whole_part(self, numerator: Polynomial, denominator: Polynomial) -> int | None:
+        """``numerator // denominator`` where it is 0 or −1."""
+        known = self.context.nonnegative
+        if known(numerator) and known(denominator - 1 - numerator):
+            return 0
+        return -1 if known(-numerator - 1) and known(numerator + denominator) else None
+
     def _rounded(self, e: sympy.Basic, up: bool) -> Polynomial:
         if type(e).__name__ not in {"FloatTrueDiv", "IntTrueDiv"}:
             return self._size(e)
         numerator, denominator = map(self._size, e.args)
         if not self.context.nonnegative(denominator - 1):
             raise UnknownSizeError(f"the sign of {denominator} is not known")
-        return quotient(numerator + denominator - 1 if up else numerator, denominator)
+        numerator = numerator + denominator - 1 if up else numerator
+        return self.simplify(quotient(numerator, denominator))
 
     def _extreme(self, name: str, a: Polynomial, b: Polynomial) -> Polynomial:
         low, high = (a, b) if name == "Min" else (b, a)
@@ -213,9 +236,10 @@ _LAYOUT = frozenset(
         "suggest_memory_format",
     }
 )
+_SYMBOLIC_TYPES = f"{_TORCH}/__init__.py"
 # Files between a decision and the code that asked for it.
 _MACHINERY = (
-    f"{_TORCH}/__init__.py",
+    _SYMBOLIC_TYPES,
     f"{_TORCH}/_compile.py",
     f"{_TORCH}/_dynamo/",
     f"{_TORCH}/fx/",
@@ -281,6 +305,7 @@ class Recorder:
         """
         frame: FrameType | None = sys._getframe(2)
         asked_by = line = inside = ""
+        by_python = False
         while frame is not None:
             code = frame.f_code
             filename = code.co_filename
@@ -290,6 +315,8 @@ class Recorder:
                 break
             if not asked_by and not filename.startswith(_MACHINERY):
                 asked_by = filename
+            # Python asks a symbolic size for its truth or value there; torch's C++ does not.
+            by_python = by_python or (not asked_by and filename == _SYMBOLIC_TYPES)
             if filename == _OPERATORS:
                 overload = frame.f_locals.get("self")
                 if isinstance(overload, torch._ops.OpOverload):
@@ -299,7 +326,9 @@ class Recorder:
                 line = at_line(filename, frame.f_lineno)
                 break
             frame = frame.f_back
-        own = bool(line) and (is_program_file(asked_by) or asked_by.startswith(_MODELS))
+        own = (
+            bool(line) and by_python and (is_program_file(asked_by) or asked_by.startswith(_MODELS))
+        )
         # Generated code asks again what was decided before.
         if own or (guarded and not asked_by.startswith("<")):
             truth = value in {sympy.true, sympy.false}

@@ -361,7 +361,8 @@ def _attention(query: Any, *others: Any, scale: Any = None, **options: Any) -> A
     """``scaled_dot_product_attention``, which would turn a symbolic scale into a number."""
     if isinstance(scale, torch.SymFloat):
         query, scale = query * scale, 1.0
-    return _ATTENTION(query, *others, **options, scale=scale)
+    options["scale"] = scale
+    return _ATTENTION(query, *others, **options)
 
 
 _MATH_SQRT, _ATTENTION = math.sqrt, torch.nn.functional.scaled_dot_product_attention
@@ -573,7 +574,11 @@ class _Importer:
                 return self._scalar(node, value)
         if isinstance(value, int | float | bool | torch.SymInt | torch.SymFloat | torch.SymBool):
             return value
-        raise InputError(f"{_line(node) or self.caller.name}: {node.target} is not supported")
+        if node.op == "get_attr":
+            return None
+        line = _line(node) or self.caller.name
+        name = getattr(node.target, "name", lambda: str(node.target))()
+        raise InputError(f"{line}: the control flow of {name} is not supported")
 
     def _scalar(self, node: torch.fx.Node, value: Any) -> Any:
         """A number read from a tensor: known as data, and never as a size."""
@@ -586,7 +591,7 @@ class _Importer:
     def _apply(
         self, node: torch.fx.Node, overload: torch._ops.OpOverload, name: str, value: Any
     ) -> Any:
-        site = self._site(name, value, _line(node))
+        site = self._site(name, value, _line(node), _lies_row_by_row(node))
         try:
             arguments = self._arguments(node, overload)
             self._note_conversion(site, node, arguments)
@@ -600,15 +605,16 @@ class _Importer:
             values = value if isinstance(value, tuple | list) else (value,)
             settled = tuple(map(self._settled, (site,) * len(results), results, values))
             return settled if isinstance(result, tuple) else settled[0]
-        except UnknownSizeError as error:
-            raise InputError(f"{site.origin}: {error}") from error
+        except (UnknownSizeError, InputError) as error:
+            known = site.line and site.line in str(error)
+            raise InputError(error if known else f"{site.origin}: {error}") from error
         except RandomError:
             raise InputError(
                 f"{site.origin}: draws random numbers: call .eval(), or set the probability to 0"
             ) from None
 
-    def _site(self, name: str, value: Any, line: str) -> Site:
-        return Site(self.conditions, self.notes, name, line, value)
+    def _site(self, name: str, value: Any, line: str, row_major: bool = False) -> Site:
+        return Site(self.conditions, self.notes, name, line, value, row_major)
 
     def _arguments(self, node: torch.fx.Node, overload: torch._ops.OpOverload) -> dict[str, Any]:
         """The arguments of a node by name, the defaults left out."""
@@ -713,6 +719,19 @@ _ASSERTIONS = frozenset(
         "aten.sym_constrain_range_for_size.default",
     }
 )
+
+
+def _lies_row_by_row(node: torch.fx.Node) -> bool:
+    source = node.args[0] if node.args else None
+    tensor = source.meta.get("val") if isinstance(source, torch.fx.Node) else None
+    if not isinstance(tensor, torch.Tensor) or tensor.storage_offset() != 0:
+        return False
+    stride: Any = 1
+    for extent, found in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
+        if str(found) != str(stride):
+            return False
+        stride = stride * extent
+    return True
 
 
 def _holds(to: torch.dtype, source: torch.dtype) -> bool:

@@ -19,6 +19,8 @@ what only the compiler rejects (a dot with K < 16, say).  So pair every interpre
 compilation, see :mod:`ncd_formal.realize.compilation`.
 """
 
+import __future__
+
 import ast
 import functools
 import importlib.util
@@ -29,6 +31,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -67,11 +70,9 @@ def _private_interpreter() -> Any:
         raise ImportError(
             f"the interpreter is checked with triton {checked}, and this is {triton.__version__}"
         )
-    shipped = importlib.util.find_spec("triton.runtime.interpreter")
-    assert shipped is not None
-    assert shipped.origin is not None
     name = "triton.runtime._ncd_interpreter"  # inside its package, for its relative imports
-    spec = importlib.util.spec_from_file_location(name, shipped.origin)
+    path = Path(triton.runtime.__file__).with_name("interpreter.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -105,7 +106,8 @@ def _is_float(type_: np.dtype[Any]) -> bool:
 
 def _truncate_to_tf32(x: Array) -> Array:
     """What a tensor core reads of a float32 operand: it ignores the low 13 bits."""
-    return np.ascontiguousarray(x).view(np.uint32).__and__(np.uint32(0xFFFFE000)).view(np.float32)
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return (bits & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def _round_to_tf32(x: Array) -> Array:
@@ -225,8 +227,7 @@ def _check(access: str, pointers: Any, mask: Array, program: object) -> None:
 
 def _poison(shape: Sequence[int], type_: np.dtype[Any]) -> Array:
     """What an undefined lane holds: NaN, or the integer likeliest to leave every tensor."""
-    worst = np.nan if _is_float(type_) else True if type_.kind == "b" else np.iinfo(type_).max
-    return np.full(shape, worst, dtype=type_)
+    return np.full(shape, np.nan if _is_float(type_) else np.iinfo(type_).max, dtype=type_)
 
 
 def _native(x: Array) -> Array:
@@ -336,7 +337,9 @@ class _Rewriter(_interpreter.FunctionRewriter):  # type: ignore[misc, name-defin
         assert isinstance(function, ast.FunctionDef)
         function.body[:0] = transformed_ast.body
         namespace: dict[str, Any] = {}
-        exec(compile(outer, self.filename, "exec"), self.fn.__globals__, namespace)
+        flags = self.fn.__code__.co_flags & __future__.annotations.compiler_flag
+        code = compile(outer, self.filename, "exec", flags, dont_inherit=True)
+        exec(code, self.fn.__globals__, namespace)
         return namespace["outer"](**helpers)
 
 
@@ -412,8 +415,9 @@ def interpret(target: str = "sm_90") -> Iterator[None]:
     compile as before.  The switch is global to the process, not to the thread.
 
     Raises ``ValueError`` for an unknown target and ``RuntimeError`` when ``TRITON_INTERPRET`` has
-    put the shipped interpreter in place; a launch raises :class:`OutOfBounds` when an unmasked lane
-    strays, and whatever the kernel's own Python raises.
+    put the shipped interpreter in place.  A launch raises :class:`OutOfBounds` when an unmasked
+    lane strays, ``NotImplementedError`` for what is not modelled (float8, atomics on bfloat16,
+    rounding toward zero, inline assembly), and whatever the kernel's own Python raises.
     """
     if not isinstance(tl.sum, JITFunction):
         raise RuntimeError("unset TRITON_INTERPRET: it put Triton's own interpreter in place")

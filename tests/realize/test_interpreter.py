@@ -281,7 +281,9 @@ def test_the_shipped_interpreter_must_be_off(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_unknown_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton, "__version__", "4.0.1")
-    with pytest.raises(ImportError, match=r"checked with triton 3\.6, 3\.7, 3\.8, 3\.9, and this is 4\.0\.1"):
+    with pytest.raises(
+        ImportError, match=r"checked with triton 3\.6, 3\.7, 3\.8, 3\.9, and this is 4\.0\.1"
+    ):
         interpreter._private_interpreter()
 
 

@@ -60,7 +60,9 @@ def main() -> None:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(
-        json.dumps({"machine": platform.machine(), "torch": torch.__version__, "rows": rows}, indent=2)
+        json.dumps(
+            {"machine": platform.machine(), "torch": torch.__version__, "rows": rows}, indent=2
+        )
         + "\n"
     )
 

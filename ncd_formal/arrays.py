@@ -260,9 +260,7 @@ def expand(source: Array, shape: Sequence[Polynomial], origin: str = "") -> Arra
                 f"{origin or source.origin}: {show_shape(source.shape)} does not broadcast to "
                 f"{show_shape(shape)}: {extent} is not {shape[lead + j]}"
             )
-    return reindex(
-        source, selection(shape, source.shape, origins, [size(0)] * source.rank), origin
-    )
+    return reindex(source, selection(shape, source.shape, origins, [size(0)] * source.rank), origin)
 
 
 def broadcast_shape(shapes: Sequence[Shape], origin: str = "") -> Shape:
@@ -305,9 +303,7 @@ def unsqueeze(source: Array, dimension: int, origin: str = "") -> Array:
     dimension %= source.rank + 1
     shape = (*source.shape[:dimension], size(1), *source.shape[dimension:])
     origins = [j if j < dimension else j + 1 for j in range(source.rank)]
-    return reindex(
-        source, selection(shape, source.shape, origins, [size(0)] * source.rank), origin
-    )
+    return reindex(source, selection(shape, source.shape, origins, [size(0)] * source.rank), origin)
 
 
 def affine(
@@ -336,9 +332,7 @@ def choose(source: Array, dimension: int, index: Polynomial | int, origin: str =
     """``source[…, index, …]``, without that dimension."""
     dimension = _dimension(source, dimension)
     shape = source.shape[:dimension] + source.shape[dimension + 1 :]
-    origins = [
-        None if k == dimension else k - (k > dimension) for k in range(source.rank)
-    ]
+    origins = [None if k == dimension else k - (k > dimension) for k in range(source.rank)]
     offsets = [size(0) + (index if k == dimension else 0) for k in range(source.rank)]
     return reindex(source, selection(shape, source.shape, origins, offsets), origin)
 
@@ -354,9 +348,7 @@ def diagonal(source: Array, first: int, second: int, origin: str = "") -> Array:
     rest = [k for k in range(source.rank) if k not in (first, second)]
     shape = (*(source.shape[k] for k in rest), source.shape[first])
     origins = [rest.index(k) if k in rest else len(rest) for k in range(source.rank)]
-    return reindex(
-        source, selection(shape, source.shape, origins, [size(0)] * source.rank), origin
-    )
+    return reindex(source, selection(shape, source.shape, origins, [size(0)] * source.rank), origin)
 
 
 def window(
@@ -403,9 +395,7 @@ def _result_kind(function: str, operands: Sequence[Array]) -> Kind:
     return "integer" if whole else "real"
 
 
-def reduce(
-    monoid: str, source: Array, dimensions: Sequence[int], origin: str = ""
-) -> Array:
+def reduce(monoid: str, source: Array, dimensions: Sequence[int], origin: str = "") -> Array:
     """The fold over ``dimensions`` in a monoid: Sum, Product, Max, Min, All or Any."""
     chosen = tuple(sorted({_dimension(source, d) for d in dimensions}))
     if not chosen:
@@ -447,7 +437,9 @@ def opaque(
     origin: str = "",
 ) -> Array:
     """An operator that is not known: see :class:`OpaqueArray`."""
-    return OpaqueArray(tuple(shape), kind, origin or operator, operator, tuple(operands), tuple(seen))
+    return OpaqueArray(
+        tuple(shape), kind, origin or operator, operator, tuple(operands), tuple(seen)
+    )
 
 
 def split_sizes(extent: Polynomial, parts: int, origin: str = "") -> tuple[Polynomial, ...]:

@@ -127,8 +127,7 @@ class Certificate:
                 "lower": dict(sorted(self.context.lower.items())),
                 "assumptions": [str(a) for a in self.context.assumptions],
                 "splits": {
-                    k: [s.outer, s.inner, s.masked]
-                    for k, s in sorted(self.context.splits.items())
+                    k: [s.outer, s.inner, s.masked] for k, s in sorted(self.context.splits.items())
                 },
                 "inputs": dict(sorted(self.context.inputs.items())),
             },
@@ -136,16 +135,18 @@ class Certificate:
             "witness": dict(sorted(self.witness.items())),
             "digests": [list(pair) for pair in self.digests],
             "goals": [
-                [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]]
-                for g in self.goals
+                [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]] for g in self.goals
             ],
             "lemmas": [
                 [
                     numbers[left],
                     numbers[right],
                     [
-                        [numbers[reached], instance.law]
-                        + [{k: written(v) for k, v in sorted(instance.values.items())}]
+                        [
+                            numbers[reached],
+                            instance.law,
+                            {k: written(v) for k, v in sorted(instance.values.items())},
+                        ]
                         if instance
                         else [numbers[reached]]
                         for reached, instance in steps
@@ -320,8 +321,8 @@ def _check_splits(context: Context) -> None:
     for axis in context.splits:
         seen, todo = {axis}, [axis]
         while todo:
-            split = context.splits.get(todo.pop())
-            for part in (split.outer, split.inner) if split else ():
+            inner = context.splits.get(todo.pop())
+            for part in (inner.outer, inner.inner) if inner else ():
                 if part in seen or part not in context.axes:
                     raise CertificateError(f"the split of {axis} goes round or into no axis")
                 seen.add(part)
@@ -339,7 +340,9 @@ def _nodes(rows: Sequence[Sequence[Any]], context: Context) -> list[Term]:
         if op in INDEX_TEXT:
             text = str(node.args[INDEX_TEXT[op]])
             indices = indices_of(text)
-            if indices_text(indices) != text or (op in {"Index", "Predicate"} and len(indices) != 1):
+            if indices_text(indices) != text or (
+                op in {"Index", "Predicate"} and len(indices) != 1
+            ):
                 raise CertificateError(f"node {len(nodes)}: {text!r} is not in normal form")
             for p in indices:
                 _check_divisors(p, context)

@@ -406,9 +406,7 @@ class _Pull:
         for atom in total.atoms:
             # (e // k)·k + e % k = e
             if isinstance(atom, Remainder):
-                whole = Polynomial(
-                    {((Quotient(atom.numerator, atom.denominator), 1),): 1}
-                )
+                whole = Polynomial({((Quotient(atom.numerator, atom.denominator), 1),): 1})
                 scale = total.coefficient(atom)
                 (other,) = whole.atoms
                 if total.coefficient(other) is scale * atom.denominator:
@@ -423,7 +421,9 @@ class _Pull:
         share = quotient(value, by)
         rest = value - share * by if all(isinstance(a, str) for a in share.atoms) else None
         if rest is None:
-            whole = Polynomial({m: c for m, c in share.terms if all(isinstance(a, str) for a, _ in m)})
+            whole = Polynomial(
+                {m: c for m, c in share.terms if all(isinstance(a, str) for a, _ in m)}
+            )
             rest = value - whole * by
             if self._below(rest, by):
                 return whole
@@ -519,9 +519,7 @@ class _Pull:
         taken = self._taken(index)
         dimensions = self.classes.dimensions[array.source]
         kept = iter(index)
-        template = [
-            None if k in array.dimensions else next(kept) for k in range(array.source.rank)
-        ]
+        template = [None if k in array.dimensions else next(kept) for k in range(array.source.rank)]
         results: list[Term] = []
         chosen: list[tuple[list[str], dict[int, Digits]]] = [([], {})]
         for k in array.dimensions:
@@ -588,7 +586,11 @@ class _Pull:
             operands.append(self.at(operand, (*index[:tiled], *inner)))
         # The operator sees dimensions: how many leaves make up each is part of what it is.
         operator = f"{array.operator} [{' '.join(groups[:-1])}]"
-        body = fold(lambda rest, head: wires.pair(head, rest), reversed(operands)) if operands else wires.ZERO
+        body = (
+            fold(lambda rest, head: wires.pair(head, rest), reversed(operands))
+            if operands
+            else wires.ZERO
+        )
         where = wires.indices_text(self.flat(digits) for digits in index[tiled:])
         return term("Opaque", operator, " ".join(bound), where, body)
 

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
 from ncd_formal.certificate import Certificate, CertificateError, Goal
-from ncd_formal.conditions import Context, assume as assume_sizes, parse_comparison, witness
+from ncd_formal.conditions import Context, parse_comparison, witness
+from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import UNDEFINED, Facts
@@ -88,7 +89,9 @@ class Verdict:
 
     def _headline(self) -> str:
         if self.status == "proved":
-            return f"{self.left} and {self.right} are the same function over the reals, for all sizes"
+            return (
+                f"{self.left} and {self.right} are the same function over the reals, for all sizes"
+            )
         if self.status == "refuted":
             return f"{self.left} and {self.right} differ"
         return f"whether {self.left} and {self.right} are the same function is not settled"
@@ -259,9 +262,7 @@ class Proof:
             sizes,
         )
 
-    def record_step(
-        self, law: str, values: dict[str, Argument], left: Term, right: Term
-    ) -> None:
+    def record_step(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
         """Take over one instance of a law, its conditions decided."""
         self.closure.merge(left, right, Instance(law, values))
 
@@ -280,7 +281,9 @@ class Proof:
                     self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
 
         def written_out(expand: Literal["linear", "all"], unroll: bool = False) -> None:
-            normalise = Normaliser(self.judge, self.record_step, expand, unroll, budget=EXPAND_STEPS)
+            normalise = Normaliser(
+                self.judge, self.record_step, expand, unroll, budget=EXPAND_STEPS
+            )
             self.normal += [(normalise(a), normalise(b)) for a, b in goals]
 
         strategies: tuple[Callable[[], None], ...] = (
@@ -472,9 +475,7 @@ class _Task:
         )
 
 
-def import_target(
-    target: object, declared: Mapping[str, Declaration], context: Context
-) -> Program:
+def import_target(target: object, declared: Mapping[str, Declaration], context: Context) -> Program:
     """The program of a target: a function, a module, or what knows its own arrays."""
     from ncd_formal.frontends.torch_export import import_program
 
@@ -482,8 +483,7 @@ def import_target(
 
 
 def _with_signature(target: object, declared: Mapping[str, Declaration]) -> object:
-    """The target, or where it is a builtin that does not tell its parameters, a function of the
-    declared inputs in their order."""
+    """The target, or for a builtin without a signature a function of the declared inputs."""
     function = getattr(target, "forward", target)
     try:
         inspect.signature(function)  # type: ignore[arg-type]
@@ -657,7 +657,6 @@ def _call_names(task: _Task, side: int) -> list[str]:
     if set(program.inputs) <= set(task.declarations):
         return list(program.inputs)
     return ours
-
 
 
 def _source(task: _Task, side: int) -> tuple[str, str] | None:

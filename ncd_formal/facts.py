@@ -93,14 +93,14 @@ _BINARY: Mapping[str, Callable[[int, int], int]] = {
     "Minimum": lambda a, b: _extreme(a, b, min),
     "Less": _compare,
     "Equal": _compare,
-    "And": lambda a, b: UNDEFINED if MINUS_INFINITY in (a, b) else (
-        ZERO if ZERO in (a, b) else UNIT
+    "And": lambda a, b: (
+        UNDEFINED if MINUS_INFINITY in (a, b) else (ZERO if ZERO in (a, b) else UNIT)
     ),
-    "Or": lambda a, b: UNDEFINED if MINUS_INFINITY in (a, b) else (
-        ZERO if a == b == ZERO else UNIT
+    "Or": lambda a, b: (
+        UNDEFINED if MINUS_INFINITY in (a, b) else (ZERO if a == b == ZERO else UNIT)
     ),
-    "Rescale": lambda s, m: ZERO if s == MINUS_INFINITY else (
-        UNDEFINED if m == MINUS_INFINITY else UNIT | POSITIVE
+    "Rescale": lambda s, m: (
+        ZERO if s == MINUS_INFINITY else (UNDEFINED if m == MINUS_INFINITY else UNIT | POSITIVE)
     ),
 }
 

@@ -84,11 +84,12 @@ def markdown() -> str:
         "",
         "Written by `python -m ncd_formal.law_table`; a test holds this page to the rule texts.",
         "A law with `=` is used both ways. `independent x a` says that a does not depend on the",
-        "axis x; `real`, `positive` … say which values a term may take (`facts.py`). The value −∞ and",
-        "the undefined are values, so a law that says *always* holds for them too.",
+        "axis x; `real`, `positive` … say which values a term may take (`facts.py`). The value −∞",
+        "and the undefined are values, so a law that says *always* holds for them too.",
     ]
     for ruleset in dict.fromkeys(rule.ruleset for rule in table().values()):
-        lines += ["", f"## {ruleset}", "", "| name | law | where | in words |", "|---|---|---|---|"]
+        lines += ["", f"## {ruleset}", "", "| name | law | where | in words |"]
+        lines += ["|---|---|---|---|"]
         lines += [row(rule) for rule in table().values() if rule.ruleset == ruleset]
     return "\n".join(lines) + "\n"
 

@@ -141,27 +141,18 @@ class Normaliser:
         monomial, c = p.terms[0]
         if len(p.terms) > 1:
             head = Polynomial({monomial: c})
-            split = self.back_from(
-                "index-sum", term("Index", text), p=str(head), q=str(p - head)
-            )
+            split = self.apply("index-sum", p=str(head), q=str(p - head))
             return self.add(*(self.index(str(t.args[0])) for t in split.children))
         factors = [size(c)] if c != 1 else []
-        factors += [
-            Polynomial({((atom, 1),): 1}) for atom, power in monomial for _ in range(power)
-        ]
+        factors += [Polynomial({((atom, 1),): 1}) for atom, power in monomial for _ in range(power)]
         if len(factors) == 1:
             return term("Index", text)
         head = factors[0]
         rest = size(1)
         for factor in factors[1:]:
             rest = rest * factor
-        split = self.back_from("index-factor", term("Index", text), p=str(head), q=str(rest))
+        split = self.apply("index-factor", p=str(head), q=str(rest))
         return self.mul(*(self.index(str(t.args[0])) for t in split.children))
-
-    def back_from(self, name: str, left: Term, **values: Argument) -> Term:
-        """An instance whose left side is known to be ``left``."""
-        right = self.apply(name, **values)
-        return right
 
     # Products ---------------------------------------------------------------------------------
 
@@ -260,11 +251,11 @@ class Normaliser:
             self.apply("mul-comm", a=f, b=g)
             return self.apply(name.removesuffix("-left"), a=g)
         if name == "exp-collect":
-            a, b = f.children[0], g.children[0]
-            total = self._collect(a, b)
+            s, t = f.children[0], g.children[0]
+            total = self._collect(s, t)
             if total is None:
                 return None
-            self.back("exp-add", a=a, b=b)
+            self.back("exp-add", a=s, b=t)
             return self.exp(total)
         if name in {"boolean-idempotent", "boolean-contradiction"}:
             return self.apply(name, a=f)
@@ -421,10 +412,11 @@ class Normaliser:
         if total.op != "Add":
             return total
         first, second = total.children
-        if first is ONE and second.op == "Mul" and second.children[0] is MINUS_ONE:
-            if self.allows("not-boolean", a=second.children[1]):
-                self.apply("not-boolean", a=second.children[1])
-                return self.negation(second.children[1])
+        truth = second.children[-1] if second.op == "Mul" else None
+        complement = first is ONE and truth is not None and second is mul(MINUS_ONE, truth)
+        if complement and truth is not None and self.allows("not-boolean", a=truth):
+            self.apply("not-boolean", a=truth)
+            return self.negation(truth)
         summands = list(_summands(total))
         for choice in summands:
             if choice is not NEGATIVE_INFINITY and not _is_masked(choice):
@@ -477,12 +469,12 @@ class Normaliser:
             c, then, otherwise = a.children
             self.apply("select-exp", c=c, a=then, b=otherwise)
             return self.select(c, self.exp(then), self.exp(otherwise))
-        c, x = _scaled(a)
-        if c == Fraction(1, 2) and x.op == "Log":
+        number, x = _scaled(a)
+        if number == Fraction(1, 2) and x.op == "Log":
             self.apply("exp-half-log", a=x.children[0])
             return self.sqrt(x.children[0])
-        if c < 0:
-            right = self.apply("exp-negative", c=c, a=x)
+        if number < 0:
+            right = self.apply("exp-negative", c=number, a=x)
             (under,) = right.children
             (scaled,) = under.children
             positive = self._mul(*scaled.children)
@@ -695,7 +687,11 @@ class Normaliser:
     def _is_short(self, monoid: Term, axis: str) -> bool:
         extent = self.judge.context.axes[axis].constant
         few = extent is not None and 1 <= extent <= 4
-        return few and monoid.op in {"Sum", "Product", "Max", "Min"} and self.judge.context.stands_alone(axis)
+        return (
+            few
+            and monoid.op in {"Sum", "Product", "Max", "Min"}
+            and self.judge.context.stands_alone(axis)
+        )
 
     def _forwards(self, monoid: Term, axis: str, body: Term) -> Term:
         """The body with an axis that is read backwards more often than forwards turned around."""
@@ -803,7 +799,9 @@ class Normaliser:
         """Nested reductions in one monoid stand in the order of their axes."""
         if body.op == "Reduce" and body.children[0] is monoid:
             inner = str(body.args[1])
-            if inner < axis and self.allows("reduce-swap", m=monoid, x=axis, y=inner, a=body.children[1]):
+            if inner < axis and self.allows(
+                "reduce-swap", m=monoid, x=axis, y=inner, a=body.children[1]
+            ):
                 self.apply("reduce-swap", m=monoid, x=axis, y=inner, a=body.children[1])
                 return self.reduce(monoid, inner, self.reduce(monoid, axis, body.children[1]))
         return reduce(monoid, axis, body)

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ncd_formal.conditions import Context
-from ncd_formal.sizes import size
 from ncd_formal.wires import Shape, Term, indices_of, is_axis, subterms
 
 Number = Union[Fraction, float]
@@ -59,8 +58,8 @@ def denote(
 ) -> Value:
     """⟦root⟧ at ``environment``, an index for every free axis.
 
-    ``inputs`` gives the value of an input at any index: an input is a total function.  Values are exact
-    as long as the inputs are rationals and no function leaves them; then NotExactError.
+    ``inputs`` gives the value of an input at any index: an input is a total function.  Values are
+    exact as long as the inputs are rationals and no function leaves them; then NotExactError.
     """
     env = dict(environment)
     for axis in context.splits:
@@ -119,9 +118,7 @@ def denote(
     return apply(op, *map(at, args))
 
 
-def _derived(
-    axis: str, context: Context, sizes: Mapping[str, int], env: Mapping[str, int]
-) -> int:
+def _derived(axis: str, context: Context, sizes: Mapping[str, int], env: Mapping[str, int]) -> int:
     if axis in env:
         return env[axis]
     split = context.splits[axis]
@@ -227,37 +224,37 @@ def apply(op: str, *values: Value, name: str = "") -> Value:
     b: Any = values[-1]
     low = [v is NINF for v in values]
     if op == "Add":
-        return NINF if any(low) else a + b
+        return NINF if any(low) else _number(a + b)
     if op == "Mul":
         if not any(low):
-            return a * b
+            return _number(a * b)
         return NINF if not all(low) and (b if low[0] else a) > 0 else UNDEF
     if op in {"Maximum", "Minimum"}:
         if all(low):
             return NINF
         if any(low):
-            return NINF if op == "Minimum" else (b if low[0] else a)
-        return max(a, b) if op == "Maximum" else min(a, b)
+            return NINF if op == "Minimum" else _number(b if low[0] else a)
+        return _number(max(a, b) if op == "Maximum" else min(a, b))
     if op == "Rescale":
         if low[0]:
             return Fraction(0)
         return UNDEF if low[1] else _exp(a - b)
     if op == "Less":
-        return Fraction(int(low[0] and not low[1] or not any(low) and a < b))
+        return Fraction(int((low[0] and not low[1]) or (not any(low) and a < b)))
     if op == "Equal":
-        return Fraction(int(all(low) or not any(low) and a == b))
+        return Fraction(int(all(low) or (not any(low) and a == b)))
     if op == "Exp":
         return Fraction(0) if low[0] else _exp(a)
     if any(low):
         return UNDEF
     if op == "Inverse":
-        return UNDEF if a == 0 else 1 / a
+        return UNDEF if a == 0 else _number(1 / a)
     if op == "Log":
         return UNDEF if a < 0 else NINF if a == 0 else _log(a)
     if op == "Sqrt":
         return UNDEF if a < 0 else _sqrt(a)
     if op == "Abs":
-        return abs(a)
+        return _number(abs(a))
     if op == "Not":
         return Fraction(int(a == 0))
     if op == "And":
@@ -269,6 +266,11 @@ def apply(op: str, *values: Value, name: str = "") -> Value:
             raise NotExactError(name)
         return float(_FUNCTIONS[name](np.float64(a)))
     raise KeyError(op)
+
+
+def _number(value: Any) -> Number:
+    assert isinstance(value, (Fraction, float, int))
+    return value
 
 
 def _exp(a: Number) -> Number:
@@ -371,7 +373,9 @@ class Evaluator:
         """Index expressions over the leaf axes that they use."""
         result = []
         for p in indices_of(text):
-            names = sorted({leaf for v in p.variables if is_axis(v) for leaf in self.context.leaves(v)})
+            names = sorted(
+                {leaf for v in p.variables if is_axis(v) for leaf in self.context.leaves(v)}
+            )
             shape = [self.extents[a] for a in names]
             grids: dict[str, Any] = dict(self.sizes)
             for axis, values in zip(names, np.indices(shape), strict=True):
@@ -459,8 +463,10 @@ class Evaluator:
         if monoid.op in {"Sum", "Max"} and isinstance(body, Grid) and leaves == (axis,):
             # The fold as one call: NumPy's sum and maximum propagate as the definition does.
             if axis not in body.axes:
-                body = Grid((axis, *body.axes), np.broadcast_to(
-                    body.values, (len(points), *body.values.shape)))
+                body = Grid(
+                    (axis, *body.axes),
+                    np.broadcast_to(body.values, (len(points), *body.values.shape)),
+                )
             k = body.axes.index(axis)
             total = body.values.sum(k) if monoid.op == "Sum" else body.values.max(k)
             return Grid(body.axes[:k] + body.axes[k + 1 :], total)
@@ -508,9 +514,7 @@ class Evaluator:
         return self._pointwise("Add", "", a, b)
 
 
-_MONOID_NAMES = frozenset(
-    {"Sum", "Product", "Max", "Min", "All", "Any", "Both", "RescaledSum"}
-)
+_MONOID_NAMES = frozenset({"Sum", "Product", "Max", "Min", "All", "Any", "Both", "RescaledSum"})
 
 
 def _lift_value(value: Value) -> Wire:
@@ -564,5 +568,3 @@ _OPERATORS: Mapping[str, Callable[..., Floats]] = {
         np.isnan(c) | np.isneginf(c), np.nan, np.where(c != 0, a, b)
     ),
 }
-
-

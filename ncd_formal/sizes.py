@@ -231,6 +231,8 @@ def quotient(numerator: Polynomial, denominator: Polynomial) -> Polynomial:
         return whole
     if rest.constant is not None and denominator.constant:
         return whole + rest.constant // denominator.constant
+    if rest.constant == -1:  # a size is positive, so -1 // size is -1
+        return whole - 1
     return whole + Polynomial({((Quotient(rest, denominator), 1),): 1})
 
 
@@ -243,6 +245,8 @@ def remainder(numerator: Polynomial, denominator: Polynomial) -> Polynomial:
         return rest
     if rest.constant is not None and denominator.constant:
         return size(rest.constant % denominator.constant)
+    if rest.constant == -1:
+        return denominator - 1
     return Polynomial({((Remainder(rest, denominator), 1),): 1})
 
 

@@ -328,9 +328,7 @@ def replace_free(root: Term, old: Term, new: Term) -> Term:
         if binds & old.axes:
             made[node] = node
         else:
-            made[node] = term(
-                node.op, *(made[a] if isinstance(a, Term) else a for a in node.args)
-            )
+            made[node] = term(node.op, *(made[a] if isinstance(a, Term) else a for a in node.args))
     return made[root]
 
 

@@ -54,7 +54,7 @@ MAY_LOAD = {
 
 
 def layer(module: str) -> int:
-    (number,) = (k for k, names in enumerate(LAYERS) if module.split(".")[0] in names)
+    (number,) = (k for k, names in enumerate(LAYERS) if module.split(".", maxsplit=1)[0] in names)
     return number
 
 

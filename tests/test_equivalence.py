@@ -1,4 +1,4 @@
-"""`prove` on the corpora: equal pairs are proved, wrong pairs refuted, and neither the other way."""
+"""`prove` on the corpora: equal pairs are proved, wrong pairs refuted, never the other way."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from torch import Tensor
 
 from ncd_formal.equivalence import Verdict, confirm, prove
 from ncd_formal.errors import InputError
-
-from programs import Pair
-from programs.equal import PAIRS as EQUAL
-from programs.fused_attention import MASK_FREE, MASKED
-from programs.modules import PAIRS as MODULES
-from programs.wrong import PAIRS as WRONG
+from tests.programs import Pair
+from tests.programs.equal import PAIRS as EQUAL
+from tests.programs.fused_attention import MASK_FREE, MASKED
+from tests.programs.modules import PAIRS as MODULES
+from tests.programs.wrong import PAIRS as WRONG
 
 OUT_OF_REACH = {
     "sigmoid_is_softmax_of_two": "needs 1/(1 + e^(b−a)) = e^a/(e^a + e^b): a common denominator",
@@ -100,7 +99,9 @@ def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def test_a_verdict_explains_itself() -> None:
     found = prove(attention, library, ATTENTION)
     text = found.explain()
-    assert text.startswith("proved: attention and library are the same function over the reals, for all sizes")
+    assert text.startswith(
+        "proved: attention and library are the same function over the reals, for all sizes"
+    )
     assert "certificate" in text and "Coq" in text
     assert found.to_json()["certificate"]["laws"] == list(found.certificate.laws)  # type: ignore[union-attr]
 
@@ -167,10 +168,10 @@ def test_undefined_rows_are_reported() -> None:
 
 
 def test_zeros_for_masked_rows_are_not_the_definition() -> None:
-    """PyTorch's attention gives zeros for a row without a key, the naive form is undefined there."""
+    """PyTorch gives zeros for a row without a key, where the naive form is undefined."""
 
     def naive(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
+        scores: Tensor = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
         return scores.softmax(-1) @ v
 
     def safe(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

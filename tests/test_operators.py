@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from evaluation import SIZES, array, draw, value
+from tests.evaluation import SIZES, array, draw, value
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor

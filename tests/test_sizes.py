@@ -20,8 +20,7 @@ from ncd_formal.sizes import (
     variable,
 )
 
-settings.register_profile("sizes", max_examples=150, deadline=None, derandomize=True)
-settings.load_profile("sizes")
+tried = settings(max_examples=120, deadline=None, derandomize=True)
 
 NAMES = ("n", "m", "k", "n.0", "n_1")
 
@@ -51,7 +50,7 @@ POLYNOMIALS = st.recursive(
     max_leaves=8,
 )
 """Polynomials over the names."""
-EXPRESSIONS = st.recursive(_LEAVES, _grow, max_leaves=8)
+EXPRESSIONS = st.recursive(_LEAVES, _grow, max_leaves=6)
 """The same with quotients and remainders inside."""
 POINTS = st.fixed_dictionaries({name: st.integers(1, 7) for name in NAMES})
 
@@ -65,6 +64,7 @@ def at(p: Polynomial, point: dict[str, int]) -> int:
         raise
 
 
+@tried
 @given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS)
 def test_the_ring_laws_hold_by_identity(a: Polynomial, b: Polynomial, c: Polynomial) -> None:
     """Equal polynomials are one object."""
@@ -83,6 +83,7 @@ def test_the_ring_laws_hold_by_identity(a: Polynomial, b: Polynomial, c: Polynom
     assert a**0 is size(1)
 
 
+@tried
 @given(EXPRESSIONS, EXPRESSIONS, POINTS)
 def test_arithmetic_is_that_of_the_values(
     a: Polynomial, b: Polynomial, point: dict[str, int]
@@ -96,6 +97,7 @@ def test_arithmetic_is_that_of_the_values(
     assert at(product([a, b, a]), point) == x * y * x
 
 
+@tried
 @given(EXPRESSIONS, EXPRESSIONS, POINTS)
 def test_quotient_and_remainder_are_those_of_the_values(
     a: Polynomial, b: Polynomial, point: dict[str, int]
@@ -110,6 +112,7 @@ def test_quotient_and_remainder_are_those_of_the_values(
     assert at(q * b + r, point) == x
 
 
+@tried
 @given(EXPRESSIONS, POINTS, st.sampled_from(NAMES), EXPRESSIONS)
 def test_substitution_is_evaluation_at_a_value(
     a: Polynomial, point: dict[str, int], name: str, b: Polynomial
@@ -125,6 +128,7 @@ def test_substitution_is_evaluation_at_a_value(
     assert at(substituted, point) == value
 
 
+@tried
 @given(POLYNOMIALS, POLYNOMIALS)
 def test_division_is_exact(a: Polynomial, b: Polynomial) -> None:
     """What divides a product is found, and what is found divides."""
@@ -134,6 +138,7 @@ def test_division_is_exact(a: Polynomial, b: Polynomial) -> None:
     assert share is None or share * b is a
 
 
+@tried
 @given(EXPRESSIONS, EXPRESSIONS)
 def test_division_of_expressions_is_exact_where_it_is_found(a: Polynomial, b: Polynomial) -> None:
     """The same for atoms that are quotients and remainders."""
@@ -142,6 +147,7 @@ def test_division_of_expressions_is_exact_where_it_is_found(a: Polynomial, b: Po
     assert share is None or share * b is a
 
 
+@tried
 @given(EXPRESSIONS)
 def test_the_text_of_a_size_is_read_back(a: Polynomial) -> None:
     """``str`` and ``size``, ``repr`` and pickling give the same object."""
@@ -150,6 +156,7 @@ def test_the_text_of_a_size_is_read_back(a: Polynomial) -> None:
     assert pickle.loads(pickle.dumps(a)) is a
 
 
+@tried
 @given(POLYNOMIALS, st.sampled_from(NAMES))
 def test_a_polynomial_is_the_sum_of_its_powers(a: Polynomial, name: str) -> None:
     """Its degree bounds them, and its coefficient is that of the first."""
@@ -158,6 +165,7 @@ def test_a_polynomial_is_the_sum_of_its_powers(a: Polynomial, name: str) -> None
     assert a.coefficient(name) * variable(name) + rest is a
 
 
+@tried
 @given(EXPRESSIONS)
 def test_a_constant_has_no_variables(a: Polynomial) -> None:
     """And is the number that it is everywhere."""

@@ -246,6 +246,11 @@ def choice_by_data(x: Tensor) -> Tensor:
     return x[x > 0].sum()
 
 
+def branch_of_torch(x: Tensor) -> Tensor:
+    result: Tensor = torch.cond(x.sum() > 0, lambda x: x * 2, lambda x: x - 1, (x,))
+    return result
+
+
 def change_of_an_input(x: Tensor) -> Tensor:
     return x.add_(1)
 
@@ -267,6 +272,7 @@ class Counter(nn.Module):
     [
         (branch_on_data, "depends on the values of its tensors at test_torch_export.py:"),
         (choice_by_data, "depends on data"),
+        (branch_of_torch, "the control flow of cond is not supported"),
         (change_of_an_input, "changes 'x' in place"),
         (Counter(), "changes 'count' in place"),
         (lambda x: torch.rand_like(x), "draws random numbers"),
@@ -305,6 +311,16 @@ def branch_on_parity(x: Tensor) -> Tensor:
     return x * 2 if x.shape[0] % 2 == 0 else x
 
 
+def checked(x: Tensor) -> Tensor:
+    torch._check(x.shape[0] >= 7)
+    return x
+
+
+def halves(x: Tensor) -> Tensor:
+    left, right = x.chunk(2)
+    return left[: right.shape[0]] + right
+
+
 def squeezes(x: Tensor) -> Tensor:
     return x.squeeze()
 
@@ -322,6 +338,9 @@ def squeezes(x: Tensor) -> Tensor:
         (branch_on_parity, {"x": "2*n"}, (), ()),
         (branch_on_parity, {"x": "2*n+1"}, (), ()),
         (branch_on_parity, {"x": "n"}, (), ("sizes: ((n) % (2)) >= 1",)),
+        (checked, {"x": "n"}, (), ("sizes: n >= 7",)),
+        (checked, {"x": "n+6"}, (), ()),
+        (halves, {"x": "2*n"}, (), ()),
         (squeezes, {"x": "n"}, (), ("sizes: n >= 2",)),
         (squeezes, {"x": "1 2*n"}, (), ()),
         (lambda x: x[:4], {"x": "n"}, (), ("sizes: n >= 4",)),
@@ -353,15 +372,28 @@ def size_in_a_loop(x: Tensor) -> Tensor:
     return sum((x[k] for k in range(x.shape[0])), torch.zeros(()))
 
 
+def rows_in_a_loop(x: Tensor) -> Tensor:
+    return sum((row for row in x), torch.zeros(()))
+
+
+def halves_in_a_loop(x: Tensor) -> Tensor:
+    return torch.stack([row for row in x.view(-1, 2)])  # noqa: C416
+
+
 def size_as_a_number(x: Tensor) -> Tensor:
     return x * torch.tensor([float(x.shape[0])])
 
 
-@pytest.mark.parametrize("target", [size_in_a_loop, size_as_a_number])
+@pytest.mark.parametrize("target", [size_in_a_loop, size_as_a_number, rows_in_a_loop])
 def test_a_size_made_a_number_is_refused_with_its_line(target: Callable[..., Tensor]) -> None:
     line = target.__code__.co_firstlineno + 1
     with pytest.raises(InputError, match=rf"fixes size n to \d+ at test_torch_export.py:{line}"):
         import_program(target, {"x": "n"})
+
+
+def test_a_part_of_a_size_made_a_number_is_refused() -> None:
+    with pytest.raises(InputError, match=r"fixes size n to \d+ at test_torch_export.py"):
+        import_program(halves_in_a_loop, {"x": "2*n"})
 
 
 def test_sizes_that_must_be_equal_are_to_be_declared_so() -> None:
@@ -453,7 +485,9 @@ def test_conversions_to_shorter_types_are_printed(target: object, printed: str |
         assert found == ()
     else:
         assert len(found) == 1
-        assert found[0].startswith(f"dtype conversions are exact: {printed} at test_torch_export.py:")
+        assert found[0].startswith(
+            f"dtype conversions are exact: {printed} at test_torch_export.py:"
+        )
 
 
 @pytest.mark.parametrize(
@@ -471,9 +505,7 @@ def test_conversions_to_shorter_types_are_printed(target: object, printed: str |
         (math.inf, None),
     ],
 )
-def test_rounded_roots_are_recognised(
-    value: float, root: tuple[int, bool, int] | None
-) -> None:
+def test_rounded_roots_are_recognised(value: float, root: tuple[int, bool, int] | None) -> None:
     assert root_of(value) == root
 
 
@@ -584,16 +616,21 @@ def test_indices_that_are_data_are_a_condition() -> None:
 # Every operator --------------------------------------------------------------------------------
 
 
-
-def calling(module: Any, name: str) -> Callable[[Tensor], Tensor]:
-    """A function of ``x`` alone: functions of torch have signatures of their own, or none."""
-    return lambda x: getattr(module, name)(x)
+def each(module: Any, names: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Every function of a module that is named, of the same tensor."""
+    return lambda x: tuple(getattr(module, name)(x) for name in names.split())
 
 
 def assigned(x: Tensor, y: Tensor) -> Tensor:
     x = x.clone()
     x[1:-1] = y
     return x
+
+
+def under_settings(x: Tensor) -> Tensor:
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        phases = torch.arange(x.shape[-1]) * x
+    return x + phases.cos()
 
 
 def assigned_row(x: Tensor, y: Tensor) -> Tensor:
@@ -603,6 +640,15 @@ def assigned_row(x: Tensor, y: Tensor) -> Tensor:
     return x
 
 
+FUNCTIONS = (
+    "abs ceil cos cosh erf exp exp2 expm1 floor neg relu sigmoid sign sin sinh square tan tanh "
+    "trunc atan isneginf"
+)
+ACTIVATIONS = (
+    "elu gelu leaky_relu logsigmoid mish relu6 selu silu softplus hardtanh hardswish hardsigmoid "
+    "celu softsign tanhshrink"
+)
+FUNCTIONS_OF_POSITIVE = "log log10 log1p log2 reciprocal rsqrt sqrt"
 X = {"x": "b n d"}
 XY = {"x": "b n d", "y": "b n d"}
 MASKED = {"x": "b n d", "mask": "b n d : bool"}
@@ -612,24 +658,12 @@ Case = tuple[str, Callable[..., Any], dict[str, str]]
 
 CASES: list[Case] = [
     # pointwise
-    *(
-        (name, calling(torch, name), X)
-        for name in (
-            "abs", "ceil", "cos", "cosh", "erf", "exp", "exp2", "expm1", "floor", "neg", "relu",
-            "sigmoid", "sign", "sin", "sinh", "square", "tan", "tanh", "trunc", "atan",
-        )
-    ),
-    *(
-        (name, calling(F, name), X)
-        for name in (
-            "elu", "gelu", "leaky_relu", "logsigmoid", "mish", "relu6", "selu", "silu", "softplus",
-            "hardtanh", "hardswish", "hardsigmoid", "celu", "softsign", "tanhshrink",
-        )
-    ),
+    ("functions", each(torch, FUNCTIONS), X),
+    ("activations", each(F, ACTIVATIONS), X),
     ("gelu_tanh", lambda x: F.gelu(x, approximate="tanh"), X),
     ("softplus_beta", lambda x: F.softplus(x, beta=2.0, threshold=1.0), X),
     ("elu_alpha", lambda x: F.elu(x, 0.5), X),
-    ("glu", calling(F, "glu"), {"x": "n 2*d"}),
+    ("glu", each(F, "glu"), {"x": "n 2*d"}),
     ("add", lambda x, y: torch.add(x, y, alpha=3) + 2 + x.add(1, alpha=2), XY),
     ("sub", lambda x, y: torch.sub(x, y, alpha=0.5) - 1, XY),
     ("rsub", lambda x: torch.rsub(x, 3, alpha=2) + (1 - x), X),
@@ -638,7 +672,7 @@ CASES: list[Case] = [
     ("div_floor", lambda x, y: torch.div(x, y, rounding_mode="floor"), XY),
     ("div_trunc", lambda x, y: torch.div(x, y, rounding_mode="trunc"), XY),
     ("floor_divide", lambda x: x // 2, X),
-    ("remainder", lambda x: x % 2, X),
+    ("remainder", lambda x: x % 2 + x.fmod(2), X),
     ("powers", lambda x: x**2 + x**3 + x**-1 + x.pow(0), X),
     ("maximum", lambda x, y: torch.maximum(x, y) + torch.minimum(x, y), XY),
     ("clamp", lambda x: x.clamp(-0.5, 0.5) + x.clamp(min=0) + x.clamp(max=0.25), X),
@@ -660,7 +694,7 @@ CASES: list[Case] = [
     ("type_as", lambda x, mask: mask.type_as(x) + mask.float(), MASKED),
     ("copies", lambda x: x.clone().detach().contiguous() + x.to("cpu"), X),
     ("dropout", lambda x: F.dropout(x, 0.0) + F.dropout(x, 0.5, training=False), X),
-    ("no_grad", lambda x: torch.no_grad()(lambda: x * 2)(), X),
+    ("settings", under_settings, X),
     # contractions
     ("mm", lambda x, y: x.mm(y), {"x": "n d", "y": "d m"}),
     ("bmm", lambda x, y: x.bmm(y), {"x": "b n d", "y": "b d m"}),
@@ -805,10 +839,7 @@ CASES: list[Case] = [
     ("mse", F.mse_loss, {"input": "n d", "target": "n d"}),
 ]  # fmt: skip
 POSITIVE: list[Case] = [
-    *(
-        (name, calling(torch, name), X)
-        for name in ("log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sqrt")
-    ),
+    ("functions_of_positive", each(torch, FUNCTIONS_OF_POSITIVE), X),
     ("power_fraction", lambda x: x**0.5 + x**1.5 + x**0.3, X),
     ("power_tensor", lambda x, y: x**y + 2**x, XY),
 ]

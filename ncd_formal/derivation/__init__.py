@@ -54,9 +54,8 @@ class Derivation:
         form = self.schedule
         passes = "one pass" if form.passes == 1 else f"{form.passes} passes"
         lines = [
-            f"{self.name}: {passes} over {form.axis}, "
-            f"in blocks of {form.context.axes[form.tile]} (found in {form.nodes} e-nodes, "
-            f"{form.seconds * 1000:.0f} ms)",
+            f"{self.name}: {passes} over {form.axis} in blocks of {form.context.axes[form.tile]}",
+            f"  found in {form.nodes} e-nodes and {form.seconds * 1000:.0f} ms",
             *(f"  {number}. {step}" for number, step in enumerate(self.steps, 1)),
             *(f"  {line}" for line in str(self.cost).splitlines()),
             f"  certificate {self.certificate.digest[:16]}, checked",

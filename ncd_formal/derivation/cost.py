@@ -190,7 +190,9 @@ def _show_traffic(
     again = [a for a in grouped if a not in r.axes]
     volume = r.extent * product(form.context.axes[a] for a in again)
     below = "·".join(f"g_{label[a]}" for a in again)
-    return f"{volume}/({below})" if len(again) > 1 else f"{volume}/{below}" if below else f"{volume}"
+    return (
+        f"{volume}/({below})" if len(again) > 1 else f"{volume}/{below}" if below else f"{volume}"
+    )
 
 
 def _show_tile(

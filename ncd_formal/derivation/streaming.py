@@ -103,7 +103,7 @@ def split_axis(context: Context, axis: str, masked: bool) -> tuple[Context, str,
 
     Errors: InputError where the axis is to be split exactly and its size is no product.
     """
-    label = axis.split(".")[0]
+    label = axis.split(".", maxsplit=1)[0]
     taken = {v for extent in context.axes.values() for v in extent.variables} | set(context.lower)
     names = {a.split(".")[0] for a in context.axes}
     block = next(fresh_names(f"{label}_block", names)) + ".0"
@@ -115,7 +115,7 @@ def split_axis(context: Context, axis: str, masked: bool) -> tuple[Context, str,
         width = variable(next(fresh_names(f"{label}_tile", taken)))
         assumptions = (*assumptions, blocks * width - extent)
     else:
-        factors = [v for v in sorted(extent.variables)]
+        factors = sorted(extent.variables)
         if len(factors) != 2 or extent is not variable(factors[0]) * variable(factors[1]):
             raise InputError(
                 f"to split {axis} exactly, declare its size as a product such as blocks*tile, "
@@ -148,11 +148,7 @@ def _stream(
         where = {block: PASS_COST, axis: UNSPLIT_COST}
         return where.get(str(literals[1]), REDUCTION_COST)
 
-    rules = [
-        rule
-        for rule in table().values()
-        if rule.ruleset in RULESETS[:3] or rule.name in LAWS
-    ]
+    rules = [rule for rule in table().values() if rule.ruleset in RULESETS[:3] or rule.name in LAWS]
     graph = Graph(context, [normal], rules, traced=True)
     outcome = graph.search(RULESETS, [], Budget(nodes=5_000, seconds=timeout, iterations=16))
     best = cheapest(graph, normal, cost, timeout)

@@ -31,7 +31,15 @@ def program(rules: Sequence[Rule], traced: bool) -> list[str]:
     lines += [
         f"(constructor {op} ({' '.join(sorts)}) {sort})" for op, (sorts, sort) in SIGNATURE.items()
     ]
-    lines += [*_LOADING, *_loaders(), *_ANALYSIS, *_kinds(), *_made_by_laws(), *_regrouping(), *_axes()]
+    lines += [
+        *_LOADING,
+        *_loaders(),
+        *_ANALYSIS,
+        *_kinds(),
+        *_made_by_laws(),
+        *_regrouping(),
+        *_axes(),
+    ]
     if traced:
         lines += _mirror()
     lines += [f"(ruleset {name})" for name in dict.fromkeys(rule.ruleset for rule in rules)]
@@ -69,7 +77,7 @@ def context_facts(context: Context) -> list[str]:
 
 
 def fold_rows() -> Iterator[tuple[Term, int, int, int]]:
-    """The kinds of reductions: monoid, kinds of the body, whether non-empty, kinds of the result."""
+    """Kinds of reductions: monoid, kinds of the body, whether non-empty, kinds of the result."""
     for monoid in facts.FOLDS:
         for nonempty in (0, 1):
             for kinds in range(1, 1 << len(facts.KINDS)):
@@ -149,7 +157,11 @@ def _kinds() -> list[str]:
         )
     for op in facts.BINARY:
         rows = [
-            _bits("k", i, _or([_bits("l", j, str(facts.binary(op, 1 << i, 1 << j))) for j in range(6)]))
+            _bits(
+                "k",
+                i,
+                _or([_bits("l", j, str(facts.binary(op, 1 << i, 1 << j))) for j in range(6)]),
+            )
             for i in range(6)
         ]
         lines.append(

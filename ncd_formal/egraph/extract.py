@@ -19,11 +19,15 @@ Cost = Callable[[str, Sequence[Argument | None]], int]
 """Takes an operator and its literal arguments (None in the place of a term)."""
 
 
+Class = tuple[str, Any]
+"""A sort and the engine's value."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Node:
     op: str
     literals: tuple[Argument | None, ...]
-    children: tuple[int, ...]
+    children: tuple[Class, ...]
     cost: int
 
 

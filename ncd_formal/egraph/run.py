@@ -24,7 +24,6 @@ from ncd_formal.proof import Instance
 from ncd_formal.rules import Rule, table
 from ncd_formal.wires import SIGNATURE, Argument, Term, subterms, term
 
-
 EXPLOSIVE = frozenset({"associate", "distribute"})
 """The rulesets that regroup or write out sums and products."""
 
@@ -40,8 +39,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a search ended: ``"found"``, ``"saturated"``, ``"nodes"``, ``"seconds"`` or
-    ``"iterations"``."""
+    """How a search ended: found, saturated, or by its nodes, seconds or iterations."""
 
     reason: str
     iterations: int
@@ -221,4 +219,3 @@ class Graph:
                         for (name, sort), v in zip(rule.sorts.items(), row.inputs, strict=False)
                     }
                     yield Instance(rule.name, values)
-

@@ -343,6 +343,18 @@ def _div(site: Site, x: Scalar, other: Scalar, rounding_mode: str | None = None)
     return _truncated(site, site.apply("divide", x, other))
 
 
+@aten("fmod.Tensor", "fmod.Scalar")
+def _fmod(site: Site, x: Array, other: Scalar) -> Array:
+    """The remainder with the sign of the dividend."""
+    whole = _truncated(site, site.apply("divide", x, other))
+    return site.apply("subtract", x, site.apply("multiply", whole, other))
+
+
+@aten("isinf.default", "isneginf.default")
+def _isinf(site: Site, x: Array) -> Array:
+    return site.apply("equal", x, -math.inf)
+
+
 @aten("trunc.default")
 def _trunc(site: Site, x: Array) -> Array:
     return _truncated(site, x)

@@ -233,8 +233,9 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
 
 def _decomposed(exported: ExportedProgram) -> ExportedProgram:
     """Without operators that change their operands, and with those unknown taken apart."""
-    graph = exported.graph
-    if all(_known(node.target) for node in graph.nodes if node.op == "call_function"):
+    modules = [m for m in exported.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
+    nodes = [node for module in modules for node in module.graph.nodes]
+    if all(_known(node) for node in nodes if node.op == "call_function"):
         return exported
     table = torch.export.default_decompositions()
     for name in aten.ATEN:
@@ -243,10 +244,18 @@ def _decomposed(exported: ExportedProgram) -> ExportedProgram:
     return decomposed
 
 
-def _known(target: object) -> bool:
+def _known(node: torch.fx.Node) -> bool:
+    """Whether a node of a traced graph can be read as it is."""
+    target = node.target
     if isinstance(target, torch._ops.OpOverload):
         return operator_name(target) in aten.ATEN or operator_name(target) in _ASSERTIONS
-    return not isinstance(target, torch._ops.OperatorBase)
+    if str(target) == "wrap_with_autocast":
+        return node.args[2] is False
+    return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
+
+
+_SETTINGS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
+"""Parts of a program that run under a setting → the number of arguments that are the setting."""
 
 
 def _overload(name: str) -> Any:
@@ -444,7 +453,7 @@ class _Importer:
         self.caller, self.exported = caller, exported
         self.conditions = Conditions(context)
         self.notes: dict[str, None] = {}
-        self.values: dict[torch.fx.Node, Any] = {}
+        self.values: dict[Any, Any] = {}
         self.parameters: dict[str, Declaration] = {}
         self.tensors: dict[str, torch.Tensor] = {}
         self.buffers: set[str] = set()
@@ -462,12 +471,8 @@ class _Importer:
             if output.kind is not OutputKind.USER_OUTPUT:
                 changed = self._user_name(output.target or "")
                 raise InputError(f"{self.caller.name} changes {changed!r} in place")
-        leaves: list[Any] = []
-        for node in self.exported.graph.nodes:
-            if node.op == "output":
-                leaves = pytree.tree_leaves(node.args[0], is_leaf=lambda leaf: leaf is None)
-            elif node.op != "placeholder":
-                self.values[node] = self._node(node)
+        returned = self._read(self.exported.graph_module)
+        leaves = pytree.tree_leaves(returned, is_leaf=lambda leaf: leaf is None)
         outputs = [self._output(leaf) for leaf in leaves if leaf is not None]
         if not outputs:
             raise InputError(f"{self.caller.name} returns no tensor")
@@ -547,8 +552,7 @@ class _Importer:
                 return value.detach()
         raise InputError(f"{self.caller.name} takes {spec.target or spec.arg}, which is no tensor")
 
-    def _output(self, leaf: Any) -> Array:
-        value = self._argument(leaf)
+    def _output(self, value: Any) -> Array:
         if isinstance(value, Array):
             return value
         if isinstance(value, bool | int | float | Polynomial):
@@ -557,12 +561,31 @@ class _Importer:
 
     # Nodes
 
+    def _read(self, module: torch.fx.GraphModule) -> Any:
+        """The values that a graph returns, its placeholders known."""
+        for node in module.graph.nodes:
+            if node.op == "output":
+                return pytree.tree_map(self._argument, node.args[0])
+            if node.op == "get_attr":
+                self.values[node] = getattr(module, str(node.target))
+            elif node.op != "placeholder":
+                self.values[node] = self._node(node)
+        raise AssertionError("a graph without an output")
+
+    def _inline(self, node: torch.fx.Node, settings: int) -> Any:
+        """What a part of a program under a setting such as ``no_grad`` returns."""
+        module, *arguments = (self.values[a] for a in node.args[settings:] if _is_node(a))
+        places = [n for n in module.graph.nodes if n.op == "placeholder"]
+        self.values.update(zip(places, arguments, strict=True))
+        return self._read(module)
+
     def _node(self, node: torch.fx.Node) -> Any:
         """The value of a node: an array, a tuple of them, or what torch says of a number."""
         value = node.meta.get("val")
         if node.target is operator.getitem:
             source, index = node.args
             assert isinstance(source, torch.fx.Node)
+            assert isinstance(index, int)
             return self.values[source][index]
         if isinstance(node.target, torch._ops.OpOverload):
             name = operator_name(node.target)
@@ -574,8 +597,8 @@ class _Importer:
                 return self._scalar(node, value)
         if isinstance(value, int | float | bool | torch.SymInt | torch.SymFloat | torch.SymBool):
             return value
-        if node.op == "get_attr":
-            return None
+        if _known(node):
+            return self._inline(node, _SETTINGS[str(node.target)])
         line = _line(node) or self.caller.name
         name = getattr(node.target, "name", lambda: str(node.target))()
         raise InputError(f"{line}: the control flow of {name} is not supported")
@@ -752,6 +775,10 @@ def _holds(to: torch.dtype, source: torch.dtype) -> bool:
 
 def _unprefixed(name: str) -> str:
     return name.removeprefix("program.")
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, torch.fx.Node)
 
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')

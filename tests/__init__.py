@@ -1,0 +1,1 @@
+"""The tests: one module a promise, and the corpora of programs that they are about."""

@@ -62,9 +62,9 @@ def denote(
     exact as long as the inputs are rationals and no function leaves them; then NotExactError.
     """
     env = dict(environment)
-    for axis in context.splits:
-        if axis not in env and all(leaf in env for leaf in context.leaves(axis)):
-            env[axis] = _derived(axis, context, sizes, env)
+    for split in context.splits:
+        if split not in env and all(leaf in env for leaf in context.leaves(split)):
+            env[split] = _derived(split, context, sizes, env)
 
     def at(node: object) -> Value:
         assert isinstance(node, Term)

@@ -22,6 +22,9 @@ from tests.programs.wrong import PAIRS as WRONG
 OUT_OF_REACH = {
     "sigmoid_is_softmax_of_two": "needs 1/(1 + e^(b−a)) = e^a/(e^a + e^b): a common denominator",
     "cross_entropy_with_one_hot_labels": "a sum against a one-hot is a read by data",
+    "spherical_attention_by_diagonal": "a square of a sum is a double sum, under two names",
+    "flash_attention_loop": "an unrolled loop over blocks of a symbolic size",
+    "stack_rewritten": "two layers at once; they are to be swept one at a time",
 }
 """Equal pairs that are not proved yet, with what they need; they must come out undecided."""
 

@@ -71,7 +71,7 @@ class Symbols:
             base, exponent = e.args
             if isinstance(exponent, sympy.Integer) and int(exponent) >= 0:
                 return self._size(base) ** int(exponent)
-        elif name == "Mul" and not all(f.is_integer for f in e.args if f.is_number):
+        elif name == "Mul" and any(f.is_Rational and not f.is_Integer for f in e.args):
             numerator, denominator = map(self._size, sympy.fraction(e))
             exact = divide(numerator, denominator)
             if exact is not None:

@@ -400,7 +400,7 @@ def check(data: Mapping[str, Any]) -> CheckReport:
     """
     certificate = Certificate.from_json(data)
     context = certificate.context
-    judge = Judge(context)
+    judge, free = Judge(context), _FreeAxes(context)
     _check_witness(certificate)
     proved: set[tuple[Term, Term]] = set()
     steps_checked = 0
@@ -417,7 +417,7 @@ def check(data: Mapping[str, Any]) -> CheckReport:
             else:
                 _check_instance(judge, here, there, instance.law, instance.values, where)
             # An index of an axis that is passed through must exist: from an empty axis all follows.
-            for axis in there.axes - left.axes - right.axes:
+            for axis in free(there) - free(left) - free(right):
                 if not context.nonempty(axis):
                     raise CertificateError(f"{where}: {axis} may have no index")
             here = there
@@ -429,8 +429,8 @@ def check(data: Mapping[str, Any]) -> CheckReport:
         if not known(goal.left, goal.right):
             raise CertificateError(f"goal {number} is not among the lemmas")
         outputs = [leaf for digits in goal.layout for a in digits for leaf in context.leaves(a)]
-        free = {leaf for a in goal.left.axes | goal.right.axes for leaf in context.leaves(a)}
-        if len(set(outputs)) != len(outputs) or not free <= set(outputs) <= context.axes.keys():
+        inside = free(goal.left) | free(goal.right)
+        if len(set(outputs)) != len(outputs) or not inside <= set(outputs) <= context.axes.keys():
             raise CertificateError(f"goal {number}: its dimensions are not made of its axes")
     if not certificate.goals:
         raise CertificateError("there is no goal")
@@ -441,6 +441,30 @@ def check(data: Mapping[str, Any]) -> CheckReport:
         certificate.laws,
         certificate.conditions,
     )
+
+
+class _FreeAxes:
+    """The unsplit axes that a term depends on: a bound axis binds its parts and what they make."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.memo: dict[Term, frozenset[str]] = {}
+
+    def __call__(self, root: Term) -> frozenset[str]:
+        for node in subterms(root):
+            if node not in self.memo:
+                self.memo[node] = self._of(node)
+        return self.memo[root]
+
+    def _of(self, node: Term) -> frozenset[str]:
+        below = frozenset[str]().union(*(self.memo[child] for child in node.children))
+        if node.op in {"Reduce", "Opaque"}:
+            bound = str(node.args[1]).split()
+            below -= {leaf for axis in bound for leaf in self.context.leaves(axis)}
+        if node.op in INDEX_TEXT:
+            own = {v for p in indices_of(str(node.args[INDEX_TEXT[node.op]])) for v in p.variables}
+            below |= {leaf for a in own if is_axis(a) for leaf in self.context.leaves(a)}
+        return below
 
 
 def _check_witness(certificate: Certificate) -> None:

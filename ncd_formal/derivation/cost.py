@@ -108,6 +108,8 @@ def operations(form: StreamedForm) -> Polynomial:
         if node.op != "Reduce" or node.args[1] == form.block:
             continue
         monoid, body = node.children
+        if body.op == "Select":  # the end of a masked axis
+            body = body.children[1]
         axes = set(body.axes) | {form.axis if node.args[1] == form.tile else str(node.args[1])}
         if monoid.op == "Sum" and body.op == "Mul":
             total = total + 2 * _volume(form, axes)

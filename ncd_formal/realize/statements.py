@@ -11,7 +11,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -48,7 +48,7 @@ _RESERVED = frozenset(
 )
 """Names that a kernel's file uses for itself."""
 
-_WIDTH = 48
+_WIDTH = 64
 """An expression longer than this gets a name."""
 
 
@@ -67,6 +67,10 @@ class Names:
             name, number = f"{stem}_{number}", number + 1
         self._taken.add(name)
         return name
+
+    def snapshot(self) -> frozenset[str]:
+        """The names that are taken."""
+        return frozenset(self._taken)
 
     def release(self, names: Iterable[str]) -> None:
         """Let names be given out again."""
@@ -251,13 +255,14 @@ class Statements:
         found = memo.get(t)
         if found is None:
             found = self._make(t)
-            if isinstance(found, Value) and found.level != ATOM or isinstance(found, Value) and (
-                "(" in found.text
-            ):
-                if self.uses[t] > 1 or len(found.text) > _WIDTH:
-                    found = self._bind(found, self.stems.get(t, "t"))
+            if isinstance(found, Value) and self._deserves_name(t, found):
+                found = self._bind(found, self.stems.get(t, "t"))
             memo[t] = found
         return found
+
+    def _deserves_name(self, t: Term, made: Value) -> bool:
+        simple = made.level == ATOM and not made.text.endswith(")")
+        return not simple and (self.uses[t] > 1 or len(made.text) > _WIDTH)
 
     def value(self, t: Term) -> Value:
         """The value of a term that is no tuple."""
@@ -653,12 +658,9 @@ class Statements:
         axis: str,
         product: Product,
         weight: Value | None = None,
-        to: Callable[[tuple[str, ...]], str] | None = None,
+        to: Value | None = None,
     ) -> Value:
-        """Σ over an axis of a product, by ``weight`` where there is one.
-
-        ``to`` gives the text of a tile to which the sum is added.
-        """
+        """Σ over an axis of a product, by ``weight`` where there is one, added to ``to``."""
         scalar, over, under = self._split_scalars(product)
         values = [self.value(t) for t in over]
         values += [self._divided(Value("1.0"), [self.value(t)]) for t in under]
@@ -673,33 +675,21 @@ class Statements:
         pair = matrix_product(
             [frozenset(v.axes) for v in inner], [frozenset(c.axes) for c in within], axis
         )
-        alone = not outer and not without
-        target = to if alone else None
         if pair:
-            made = self._dot(axis, self.plan.arranged(pair), inner, within, target)
+            ordered_pair = self.plan.arranged(pair)
+            if to and not outer and not without and to.axes == ordered_pair:
+                return self._dot(axis, ordered_pair, inner, within, to)
+            made = self._dot(axis, ordered_pair, inner, within)
         else:
-            made = self._sum(axis, inner, within, target)
-        if not alone:
-            made = self._where(without, self._multiply([made, *outer]), Value("0.0"))
-            if to:
-                text = f"{to(made.axes)} + {closed(made.text, made.level, SUM)}"
-                made = replace(made, text=text, level=SUM)
-        return made
+            made = self._sum(axis, inner, within)
+        made = self._where(without, self._multiply([made, *outer]), Value("0.0"))
+        return self._infix(" + ", [to, made], SUM, SUM) if to else made
 
-    def _sum(
-        self,
-        axis: str,
-        values: Sequence[Value],
-        conditions: Sequence[Value],
-        to: Callable[[tuple[str, ...]], str] | None,
-    ) -> Value:
+    def _sum(self, axis: str, values: Sequence[Value], conditions: Sequence[Value]) -> Value:
         body = self.float(self._multiply(values)) if values else Value("1.0")
         left_out = [c for c in conditions if self._axis_inside.get(c.text) not in body.zero]
         body = self._spread(self._where(left_out, body, Value("0.0")), (axis,))
-        total = replace(self._reduced("sum", body, axis), finite=body.finite)
-        if to is None:
-            return total
-        return replace(total, text=f"{to(total.axes)} + {total.text}", level=SUM)
+        return self._reduced("sum", body, axis)
 
     def _dot(
         self,
@@ -707,7 +697,7 @@ class Statements:
         pair: tuple[str, ...],
         values: Sequence[Value],
         conditions: Sequence[Value],
-        to: Callable[[tuple[str, ...]], str] | None,
+        to: Value | None = None,
     ) -> Value:
         """A product of matrices: rows along ``pair[0]``, columns along ``pair[1]``."""
         sides = [
@@ -732,7 +722,7 @@ class Statements:
                 text = f"{closed(text, side.level, ATOM)}.to({type_})"
             wanted = (pair[0], axis) if k == 0 else (axis, pair[1])
             operands.append(text if self.plan.arranged(wanted) == wanted else f"tl.trans({text})")
-        added = f", {to(pair)}" if to else ""
+        added = f", {to.text}" if to else ""
         text = f"tl.dot({operands[0]}, {operands[1]}{added}, input_precision=PRECISION)"
         finite = all(side.finite for side in sides)
         zero = (sides[0].zero | sides[1].zero) - {axis} if finite else frozenset[str]()
@@ -755,9 +745,9 @@ class Statements:
         start, block = symbols.starts[axis], symbols.blocks[axis]
         bounds = _Bounds(self, folds)
         whole, end = (symbols.names.fresh(n) for n in ("whole", "end"))
-        first = bounds.first()
+        begin = symbols.names.fresh("begin") if bounds.starts else "0"
         passes = (
-            ("Blocks that lie within every bound.", f"{first or 0}, {whole}", False),
+            ("Blocks that lie within every bound.", f"{begin}, {whole}", False),
             ("Blocks that reach past one.", f"{whole}, {end}", True),
         )
         states = {f.term: self._state(f) for f in folds}
@@ -776,7 +766,7 @@ class Statements:
                     self._update(fold, states[fold.term][0])
             if not k:
                 self.lines += prologue
-                self.lines += bounds.lines(whole, end)
+                self.lines += bounds.lines(begin, whole, end)
             self.lines.append(f"# {comment}")
             self.lines.append(f"for {start} in tl.range({span}, {block}):")
             self.lines += [f"    {line}" for line in region.lines]
@@ -831,14 +821,11 @@ class Statements:
             self._emit(f"{name} = {function}({name}, {shown})", True)
             return
         if body.op == "Reduce" and body.args[1] == self.plan.tile and body.children[0].op == "Sum":
-            made = self._contraction(axis, product_of(body.children[1]), None, lambda _: name)
-            self._emit(f"{name} = {self._added(made, state)}", True)
+            made = self._contraction(axis, product_of(body.children[1]), to=state)
+            self._emit(f"{name} = {made.text}", True)
             return
         value = self.float(self.value(body))
         self._emit(f"{name} = {name} + {self._show(value, state.axes, SUM)}", True)
-
-    def _added(self, made: Value, state: Value) -> str:
-        return made.text if made.axes == state.axes else f"{state.text} + {made.text}"
 
     def _update_rescaled(self, fold: Fold, state: Wire) -> None:
         axis = self.plan.stream
@@ -863,7 +850,7 @@ class Statements:
                 update(part.children[1], own[1])
                 return
             kept = self._infix(" * ", [own, rescale], PRODUCT, PRODUCT)
-            made = self._contraction(axis, product_of(part), weight, lambda _: kept.text)
+            made = self._contraction(axis, product_of(part), weight, to=kept)
             self._emit(f"{own.text} = {made.text}", True)
 
         update(value, sums)
@@ -1032,34 +1019,34 @@ class _Bounds:
         """Whether later rows reach further, so that their programs take longer."""
         return any(self.plan.row in bound.variables for bound in self.ends.values())
 
-    def first(self) -> str:
-        """Where the pass begins; nothing for the first block."""
-        return ""
+    def lines(self, begin: str, whole: str, end: str) -> list[str]:
+        """The statements for where the pass begins, where whole blocks end, and where all do."""
+        context = self.plan.context
+        block = self.statements.symbols.blocks[self.plan.stream]
+        extent = context.axes[self.plan.stream]
 
-    def lines(self, whole: str, end: str) -> list[str]:
-        """The statements for where whole blocks end, and where all do."""
-        symbols, context = self.statements.symbols, self.plan.context
-        extent = symbols.extent(self.plan.stream)[0]
-        block = symbols.blocks[self.plan.stream]
+        def least(bounds: Iterable[Polynomial], greatest: bool) -> str:
+            corners = [self._corner(b, greatest) for b in bounds if b is not extent]
+            shown = self._corner(extent, greatest)
+            for corner in corners:
+                shown = f"tl.minimum({shown}, {corner})"
+            return shown
 
-        def least(bounds: Mapping[Term, Polynomial], greatest: bool) -> str:
-            shown = [extent]
-            for bound in bounds.values():
-                if bound is not context.axes[self.plan.stream]:
-                    shown.append(self._corner(bound, greatest))
-            text = shown[0]
-            for other in shown[1:]:
-                text = f"tl.minimum({text}, {other})"
-            return text
-
-        narrowest = least(self.upper, greatest=False)
-        if not all(context.nonnegative(b) for b in self.upper.values()):
+        narrowest = least(self.upper.values(), greatest=False)
+        if not all(map(context.nonnegative, self.upper.values())):
             narrowest = f"tl.maximum({narrowest}, 0)"
         closed_ = narrowest if narrowest.isidentifier() or narrowest.endswith(")") else (
             f"({narrowest})")  # fmt: skip
+        lines = []
+        if self.starts:
+            lowest = "0"
+            for bound in self.starts.values():
+                lowest = f"tl.maximum({lowest}, {self._corner(bound, greatest=False)})"
+            lines.append(f"{begin} = {lowest} // {block} * {block}")
         return [
+            *lines,
             f"{whole} = {closed_} // {block} * {block}",
-            f"{end} = {least(self.ends, greatest=True)}",
+            f"{end} = {least(self.ends.values(), greatest=True)}",
         ]
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce as fold_left
 from itertools import combinations
+from math import prod
 
 from ncd_formal.conditions import Context
 from ncd_formal.derivation import StreamedForm
@@ -291,7 +292,8 @@ def plan(form: StreamedForm, inputs: Sequence[str]) -> Plan:
 
     subsets = [tuple(c) for count in (0, 1, 2) for c in combinations(candidates, count)]
     chosen = max(subsets, key=rank)
-    measured = measure(chosen)
+    measured = measure((*chosen, *(written[-1:] if len(chosen) < 2 else ())))
+    measured.shapes.add(tuple(sorted({*chosen, *written[-1:]})))
     # Work that a column does not change is done once only where all columns are held together.
     repeats = {a: any(a not in varies[w] for w in measured.works) for a in chosen}
     in_order: list[str | None] = []
@@ -454,3 +456,82 @@ class _Measure:
             inner = [own for own in operands if axis in own]
             self.shapes.add(tuple(sorted(frozenset[str]().union({axis}, *inner))))
         return needed
+
+
+# Sizes of blocks --------------------------------------------------------------------------------
+
+_STREAMED_PRODUCTS = {
+    # (bytes, width): row, stream, warps, stages
+    (2, 32): (128, 64, 8, 2),
+    (2, 64): (128, 64, 8, 2),
+    (2, 128): (128, 32, 8, 2),
+    (4, 32): (64, 32, 8, 2),
+    (4, 64): (64, 32, 8, 2),
+    (4, 128): (32, 16, 8, 2),
+}
+_STREAMED_PRODUCTS_HOPPER = {
+    (2, 32): (128, 128, 8, 3),
+    (2, 64): (128, 128, 8, 3),
+    (2, 128): (128, 64, 8, 3),
+}
+_PRODUCT = {
+    # (bytes,): row, column, stream, warps, stages
+    (2,): (128, 128, 32, 8, 2),
+    (4,): (64, 64, 16, 8, 2),
+}
+_PRODUCT_HOPPER = {(2,): (128, 128, 64, 8, 3)}
+
+_NUMBERS = 4096
+"""How many numbers a tile of elementwise work holds: 32 for each thread of 4 warps."""
+
+
+def tables(plan: Plan) -> tuple[Table, Table]:
+    """Sizes of blocks, warps and stages: for any GPU, and better ones for Hopper and later.
+
+    Measured where matrices are multiplied: the largest that need no more registers than there are.
+    Elsewhere the blocks grow in turn while tiles hold few enough numbers.
+    """
+    flat = all(len(shape) <= 2 for shape in plan.shapes)
+    if plan.products and flat and plan.row and plan.whole:
+        axes = (plan.row, plan.stream)
+        return _table(axes, _STREAMED_PRODUCTS), _table(axes, _STREAMED_PRODUCTS_HOPPER)
+    if plan.products and flat and plan.row and plan.column and not plan.whole:
+        axes = (plan.row, plan.column, plan.stream)
+        return _table(axes, _PRODUCT), _table(axes, _PRODUCT_HOPPER)
+    widths = (32, 64, 128) if plan.whole else (0,)
+    found: Table = {}
+    for numbers in (2, 4):
+        for width in widths:
+            blocks = _grown(plan, width)
+            found[(numbers, width) if plan.whole else (numbers,)] = {
+                **blocks, "num_warps": 4, "num_stages": 2,
+            }  # fmt: skip
+    return found, {}
+
+
+def _table(axes: Sequence[str], rows: Mapping[tuple[int, ...], tuple[int, ...]]) -> Table:
+    return {
+        key: dict(zip((*axes, "num_warps", "num_stages"), row, strict=True))
+        for key, row in rows.items()
+    }
+
+
+def _grown(plan: Plan, width: int) -> dict[str, int]:
+    """Blocks of 16 at least that double in turn while no tile holds too many numbers."""
+    blocks = dict.fromkeys(plan.blocked, 16)
+
+    def fits(sizes: Mapping[str, int]) -> bool:
+        def numbers(shape: tuple[str, ...]) -> int:
+            return prod(sizes.get(axis, width) for axis in shape)
+
+        return max(map(numbers, plan.shapes)) <= _NUMBERS
+
+    growing = list(blocks)
+    while growing:
+        for axis in list(growing):
+            larger = {**blocks, axis: 2 * blocks[axis]}
+            if fits(larger) and larger[axis] <= 1024:
+                blocks = larger
+            else:
+                growing.remove(axis)
+    return blocks

@@ -439,8 +439,14 @@ def check(data: Mapping[str, Any]) -> CheckReport:
         len(certificate.lemmas),
         steps_checked,
         certificate.laws,
-        certificate.conditions,
+        (*_assumed(context), *certificate.conditions),
     )
+
+
+def _assumed(context: Context) -> tuple[str, ...]:
+    """What the context demands of sizes: a size is at least 1 without a word."""
+    bounds = [f"{name} >= {least}" for name, least in context.lower.items() if least > 1]
+    return (*bounds, *(f"{p} >= 0" for p in context.assumptions))
 
 
 class _FreeAxes:

@@ -44,7 +44,8 @@ _RESERVED = frozenset(
     {*keyword.kwlist, *keyword.softkwlist, "math", "torch", "triton", "tl", "float", "len", "max"}
     | {"min", "range", "tuple", "sum", "ValueError", "configuration", "precision", "x"}
     | {"shapes", "expected", "INDEX", "PRECISION", "LOG2_E", "LN_2", "PORTABLE", "HOPPER"}
-    | {"configuration_for", "tanh", "sinh", "cosh"}
+    | {"configuration_for", "tanh", "sinh", "cosh", "types", "names", "span", "size", "width"}
+    | {"tensors", "target", "hopper", "contiguous", "table"}
 )
 """Names that a kernel's file uses for itself."""
 
@@ -132,6 +133,8 @@ class Symbols:
                 shared[extent] = axis
             elif axis in plan.roles:
                 self.starts[axis] = self.names.fresh(f"{name}0")
+        self.states = {f.term: self._state(f) for loop in plan.loops for f in loop}
+        """Fold → the variables of its state, in pairs as its value is."""
         self.strides: dict[tuple[str, int], str] = {}
         for name, declaration in inputs.items():
             own = [str(p) for p in declaration.shape]
@@ -142,6 +145,24 @@ class Symbols:
             self.names.fresh(f"{self.output}_{'_'.join(self.axes[a] for a in digits) or k}")
             for k, digits in enumerate(plan.layout)
         ]
+
+    def _state(self, fold: Fold) -> NameTree:
+        if fold.monoid != "RescaledSum":
+            wide = fold.monoid == "Sum" and len(self.plan.tile_of(fold.term)) > 1
+            stem = "acc" if wide else {"Sum": "total", "Max": "highest", "Min": "lowest"}[fold.monoid]
+            return self.names.fresh(stem)
+        inner = fold.body
+        if inner.op != "Reduce" or inner.args[1] != self.plan.tile:
+            raise NotEmitted(f"a fold of rescaled sums that are not folds of a tile: {inner}")
+        if inner.children[1].op != "Tuple":
+            raise NotEmitted(f"a rescaled sum whose scores are not told apart: {inner}")
+
+        def components(part: Term) -> NameTree:
+            if part.op == "Tuple":
+                return components(part.children[0]), components(part.children[1])
+            return self.names.fresh("total" if part is ONE else "acc")
+
+        return self.names.fresh("mu"), components(inner.children[1].children[1])
 
     def extent(self, axis: str) -> tuple[str, int]:
         """The size of an axis, as text."""
@@ -173,9 +194,12 @@ class Value:
     """Whether the value is a number past the end of every axis."""
     varying: bool = False
     """Whether it changes within the current loop."""
+    within: str | None = None
+    """The axis that this truth tile marks the range of."""
 
 
 Wire = Union[Value, tuple["Wire", "Wire"]]
+NameTree = Union[str, tuple["NameTree", "NameTree"]]
 
 
 @dataclass
@@ -220,7 +244,8 @@ class Statements:
         self._memo: dict[object, Wire] = {}
         self._region: _Region | None = None
         self._states: dict[Term, Wire] = {}
-        self._axis_inside = {v: k for k, v in reversed(symbols.inside.items())}
+        # An index in its own range: a tile's places past the end of an axis are masked apart.
+        self._ranges = replace(plan.context, splits={})
 
     # Emission
 
@@ -457,7 +482,7 @@ class Statements:
     def _in_range(self, axis: str) -> Value:
         """Where a tile lies within an axis."""
         return Value(self.symbols.inside[axis], (axis,), type="truth",
-                     varying=self._runs_along(axis))  # fmt: skip
+                     varying=self._runs_along(axis), within=axis)  # fmt: skip
 
     def _conditions(self, conditions: Iterable[Term]) -> list[Value]:
         """The conditions that are not known to hold here."""
@@ -500,14 +525,12 @@ class Statements:
                 fixed.append(f"{closed(text, level, PRODUCT)} * {stride}")
         if not tile:
             return fixed, moving, None
-        parts = []
-        for axis in self.plan.arranged(tile):
+        axes, parts = self.plan.arranged(tile), []
+        for axis in axes:
             steps = tile[axis]
             step = steps[0] if len(steps) == 1 else f"({' + '.join(steps)})"
-            own = Value(self.symbols.axes[axis], (axis,))
-            parts.append(self._infix(" * ", [own, Value(step)], PRODUCT, PRODUCT))
-        # Broadcasting to the whole tile: every part shows its place.
-        return fixed, moving, self._infix(" + ", parts, SUM, SUM)
+            parts.append(f"{self._show(Value(self.symbols.axes[axis], (axis,)), axes)} * {step}")
+        return fixed, moving, Value(" + ".join(parts), axes, SUM)
 
     def _scaled(self, step: Polynomial, stride: str) -> str:
         if step.constant == 1:
@@ -532,7 +555,7 @@ class Statements:
         for index, extent in zip(indices, declaration.shape, strict=True):
             # Reads that a predicate keeps within the input are kept there in memory, too.
             outside = (p for p in (index, extent - 1 - index)
-                       if not self.plan.context.nonnegative(p))  # fmt: skip
+                       if not self._ranges.nonnegative(p))  # fmt: skip
             conditions += [self._nonnegative(p) for p in outside]
         varying = not self.plan.varies[t].isdisjoint(
             self._region.varying if self._region else frozenset()
@@ -611,7 +634,7 @@ class Statements:
         conditions = [
             c
             for c in self._conditions(product.conditions)
-            if self._axis_inside.get(c.text) not in made.zero
+            if c.within not in made.zero
         ]
         return self._where(conditions, made, Value("0.0"))
 
@@ -687,7 +710,7 @@ class Statements:
 
     def _sum(self, axis: str, values: Sequence[Value], conditions: Sequence[Value]) -> Value:
         body = self.float(self._multiply(values)) if values else Value("1.0")
-        left_out = [c for c in conditions if self._axis_inside.get(c.text) not in body.zero]
+        left_out = [c for c in conditions if c.within not in body.zero]
         body = self._spread(self._where(left_out, body, Value("0.0")), (axis,))
         return self._reduced("sum", body, axis)
 
@@ -705,7 +728,7 @@ class Statements:
             self._multiply([v for v in values if pair[1] in v.axes]),
         ]
         for condition in conditions:
-            beyond = self._axis_inside.get(condition.text)
+            beyond = condition.within
             done = any(beyond in side.zero for side in sides)
             for k, side in enumerate(sides):
                 # 0 on one side leaves out what is a number on the other.
@@ -745,10 +768,12 @@ class Statements:
         start, block = symbols.starts[axis], symbols.blocks[axis]
         bounds = _Bounds(self, folds)
         whole, end = (symbols.names.fresh(n) for n in ("whole", "end"))
+        axis_name = symbols.axes[axis]
         begin = symbols.names.fresh("begin") if bounds.starts else "0"
         passes = (
-            ("Blocks that lie within every bound.", f"{begin}, {whole}", False),
-            ("Blocks that reach past one.", f"{whole}, {end}", True),
+            (f"Blocks of {axis_name} that every place of the tile takes in whole.",
+             f"{begin}, {whole}", False),
+            ("Blocks that reach past a bound.", f"{whole}, {end}", True),
         )
         states = {f.term: self._state(f) for f in folds}
         prologue: list[str] = []
@@ -776,34 +801,27 @@ class Statements:
     def _state(self, fold: Fold) -> tuple[Wire, list[str]]:
         """The variables of a fold's state, and the statements that give them the unit."""
         lines: list[str] = []
-
-        def variable_(stem: str, varies: Iterable[str], unit: str) -> Value:
-            axes = self.plan.arranged(set(varies) - {self.plan.stream})
-            name = self.symbols.names.fresh(stem)
-            shape = ", ".join(self.symbols.blocks[a] for a in axes)
-            lines.append(f"{name} = tl.full([{shape}], {unit}, tl.float32)")
-            return Value(name, axes)
-
         varies = self.plan.varies
+
+        def begun(names: NameTree, axes: frozenset[str], part: Term | None, unit: str) -> Wire:
+            if isinstance(names, tuple):
+                assert part is not None
+                left, right = part.children
+                return begun(names[0], axes, left, unit), begun(names[1], axes, right, unit)
+            axes |= varies[part] if part else frozenset()
+            own = self.plan.arranged(axes - {self.plan.stream})
+            shape = ", ".join(self.symbols.blocks[a] for a in own)
+            lines.append(f"{names} = tl.full([{shape}], {unit}, tl.float32)")
+            return Value(names, own)
+
+        names = self.symbols.states[fold.term]
         if fold.monoid != "RescaledSum":
             units = {"Sum": "0.0", "Max": NOTHING, "Min": 'float("inf")'}
-            stem = {"Sum": "total", "Max": "highest", "Min": "lowest"}[fold.monoid]
-            stem = self.stems.get(fold.term, stem).lower()
-            return variable_(stem, varies[fold.term], units[fold.monoid]), lines
-        inner = fold.body
-        if inner.op != "Reduce" or inner.args[1] != self.plan.tile:
-            raise NotEmitted(f"a fold of rescaled sums that are not folds of a tile: {inner}")
-        pair = inner.children[1]
-        if pair.op != "Tuple":
-            raise NotEmitted(f"a rescaled sum of something else than scores with values: {pair}")
-        score, value = pair.children
-
-        def components(part: Term) -> Wire:
-            if part.op == "Tuple":
-                return components(part.children[0]), components(part.children[1])
-            return variable_("total" if part is ONE else "acc", varies[score] | varies[part], "0.0")
-
-        return (variable_("mu", varies[score], NOTHING), components(value)), lines
+            return begun(names, varies[fold.term], None, units[fold.monoid]), lines
+        assert isinstance(names, tuple)
+        score, value = fold.body.children[1].children
+        mu = begun(names[0], varies[score], None, NOTHING)
+        return (mu, begun(names[1], varies[score], value, "0.0")), lines
 
     def _update(self, fold: Fold, state: Wire) -> None:
         """The statements that take one more block into a fold's state."""
@@ -924,7 +942,10 @@ class Statements:
                 index = index * plan.context.axes[axis] + variable(axis)
             indices.append(index)
         fixed, moving, tile = self._address(indices, symbols.output_strides)
-        where = " + ".join([symbols.output, *fixed, *moving, *([tile.text] if tile else [])])
+        where = " + ".join([symbols.output, *fixed])
+        if fixed and (moving or tile):
+            where = self._bind(Value(where, level=SUM), f"{symbols.output}_at").text
+        where = " + ".join([where, *moving, *([tile.text] if tile else [])])
         axes = tile.axes if tile else ()
         conditions = [self._in_range(axis) for axis in axes]
         mask = ""

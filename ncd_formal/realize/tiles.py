@@ -23,6 +23,7 @@ from ncd_formal.derivation import StreamedForm
 from ncd_formal.errors import InputError
 from ncd_formal.sizes import Polynomial
 from ncd_formal.wires import (
+    MINUS_ONE,
     NEGATIVE_INFINITY,
     ONE,
     ZERO,
@@ -61,7 +62,7 @@ def ordered(root: Term, inputs: Sequence[str]) -> Term:
     """The term with the operands of commutative operators in one order.
 
     Which of ``k·q`` and ``q·k`` a search finds is chance; what is printed must not be.  Numbers
-    come first in products and last in sums, divisors last, and what reads an input stands where
+    come first in products and last in sums, divisors and what is taken away last, and what reads an input stands where
     its first input is declared.
     """
     place = {name: k for k, name in enumerate(inputs)}
@@ -80,10 +81,11 @@ def ordered(root: Term, inputs: Sequence[str]) -> Term:
     def operands(t: Term, op: str) -> list[Term]:
         return [x for c in t.children for x in operands(c, op)] if t.op == op else [t]
 
-    def key(t: Term, op: str) -> tuple[bool, int, str]:
+    def key(t: Term, op: str) -> tuple[bool, int, bool, str]:
         divides = op == "Mul" and t.op == "Inverse"
+        taken = t.op == "Mul" and t.children[0] is MINUS_ONE
         where = position(t)
-        return divides, len(place) if op == "Add" and where < 0 else where, t.digest
+        return divides, len(place) if op == "Add" and where < 0 else where, taken, t.digest
 
     for node in subterms(root):
         args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]

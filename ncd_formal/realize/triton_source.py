@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from fractions import Fraction
 
 from ncd_formal.conditions import parse_comparison
@@ -22,6 +23,7 @@ from ncd_formal.realize.statements import (
     PRODUCT,
     SUM,
     Names,
+    NameTree,
     Statements,
     Symbols,
     closed,
@@ -171,11 +173,12 @@ class _File:
             program = symbols.names.fresh("program")
             # Offsets of whole tensors need 64 bits, those within a tile only rarely.
             lines.append(f"{program} = ({rest}).to(tl.int64)")
+            left = program
             for axis in reversed(plan.grid[1:]):
-                extent, level = symbols.extent(axis)
-                lines.append(f"{symbols.axes[axis]} = {program} % {closed(extent, level, ATOM)}")
-                lines.append(f"{program} = {program} // {closed(extent, level, ATOM)}")
-            lines.append(f"{symbols.axes[plan.grid[0]]} = {program}")
+                extent = closed(*symbols.extent(axis), ATOM)
+                lines.append(f"{symbols.axes[axis]} = {left} % {extent}")
+                left = f"{left} // {extent}"
+            lines.append(f"{symbols.axes[plan.grid[0]]} = {left}")
         seen: set[str] = set()
         for axis in plan.arranged(plan.roles):
             name, block = symbols.axes[axis], symbols.blocks[axis]
@@ -286,9 +289,10 @@ class _File:
         _, hopper = tables(self.plan)
         whole = bool(self.plan.whole)
         key = "size, width" if whole else "size,"
+        parameters = ["size"] + ["width"] * whole + ["tensors"] * bool(hopper)
         lines = [
-            f"def configuration_for(tensors{', width' if whole else ''}):",
-            '    """Blocks, warps and stages for these tensors on the current GPU."""',
+            f"def configuration_for({', '.join(parameters)}):",
+            '    """Blocks, warps and stages for numbers of this size on the current GPU."""',
         ]
         if hopper:
             lines += [
@@ -298,13 +302,11 @@ class _File:
                 "    table = HOPPER if hopper and contiguous else PORTABLE",
             ]
         table = "table" if hopper else "PORTABLE"
-        lines.append("    size = max(x.element_size() for x in tensors)")
         if whole:
             lines += [
                 f"    if ({key}) not in {table}:",
                 "        raise ValueError(",
-                '            f"no configuration for numbers of {size} bytes and width {width}: "',
-                '            "give one"',
+                '            f"no configuration for numbers of {size} bytes and width {width}: give one"',
                 "        )",
             ]
         lines.append(f"    return {table}[{key}]")
@@ -346,7 +348,7 @@ class _File:
             lines += [f"    if {out}.numel() == 0:", f"        return {out}"]
         for text, check in self.conditions:
             if check:
-                lines.append(f"    if not {check}:")
+                lines.append(f"    if {check}:")
                 lines.append(f'        raise ValueError("the condition {text} does not hold")')
         lines += self._launch()
         lines.append(f"    return {out}")
@@ -399,6 +401,12 @@ class _File:
                 by = symbols.size(factor)[0]
                 by = by if factor.constant else f"max(1, {by})"
                 text = f"{closed(text, level, PRODUCT)} // {by}"
+            declared = list(self.inputs.values())[n].shape
+            fresh = {v for own in declared for v in own.variables} - known
+            if len(fresh) == len(declared) > 1 and all(own is variable(str(own)) for own in declared):
+                yield f"    {', '.join(symbols.sizes[str(own)] for own in declared)} = shapes[{n}]"
+                known |= fresh
+                continue
             yield f"    {symbols.sizes[name]} = {text}"
             known.add(name)
 
@@ -412,8 +420,8 @@ class _File:
                 f"    types = {{x.dtype for x in ({listed})}}",
                 "    if len(types) > 1 or not types <= {torch.float16, torch.bfloat16, "
                 "torch.float32}:",
-                '        raise ValueError(f"expected one of float16, bfloat16, float32, '
-                'not {sorted(map(str, types))}")',
+                "        names = sorted(map(str, types))",
+                '        raise ValueError(f"expected one of float16, bfloat16, float32, not {names}")',
             ]
         for name, declaration in self.inputs.items():
             own = symbols.inputs[name]
@@ -445,9 +453,11 @@ class _File:
             block = symbols.blocks[axis]
             blocks[block] = f"    {block} = max(16, triton.next_power_of_2({symbols.extent(axis)[0]}))"
         lines += blocks.values()
-        arguments = [f"({tensors})"]
+        arguments = [f"{symbols.output}.element_size()"]
         if blocks:
             arguments.append(f"max({', '.join(['32', *blocks])})")
+        if tables(plan)[1]:
+            arguments.append(f"({tensors})")
         lines += [
             "    if configuration is None:",
             f"        configuration = configuration_for({', '.join(arguments)})",
@@ -509,7 +519,7 @@ class _File:
         yield from shown
 
     def _conditions(self, stated: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Each condition, with the expression that checks it; "" where no launcher could."""
+        """Each condition, with the expression that refutes it; "" where no launcher could."""
         context, sizes = self.plan.context, self.symbols.sizes
         # An output with an element shows that every factor of its shape is at least 1.
         shown = {
@@ -523,19 +533,17 @@ class _File:
         for name, own in sizes.items():
             least = context.least(name)
             if least > 1 or least == 1 and name not in shown:
-                said[f"{name} >= {least}"] = f"{own} >= {least}"
+                said[f"{name} >= {least}"] = f"{own} < {least}"
         for p in context.assumptions:
             if p.variables <= sizes.keys():
-                said[f"{p} >= 0"] = f"{polynomial_text(p, sizes)[0]} >= 0"
+                said[f"{p} >= 0"] = f"{polynomial_text(p, sizes)[0]} < 0"
         for condition in stated:
             kind, _, text = condition.partition("sizes: ")
             if kind or not text:
                 said.setdefault(condition, "")
                 continue
             left, relation, right = parse_comparison(text)
-            said[text] = " ".join(
-                (self._in_sizes(left), relation, self._in_sizes(right))
-            )
+            said[text] = f"not {self._in_sizes(left)} {relation} {self._in_sizes(right)}"
         yield from said.items()
 
     def _in_sizes(self, p: Polynomial) -> str:
@@ -561,21 +569,21 @@ class _Blackboard:
             for t in reversed(list(subterms(*roots)))
             if (t in folds or uses[t] > 1 and any(n.op == "Reduce" for n in subterms(t)))
             and t not in roots
+            and t.op not in {"First", "Second", "Tuple"}
+            and not (t.op == "Reduce" and t.args[1] == form.tile)
         ]
-        taken = list(symbols.names.snapshot())
-        letters = Names(taken)
-        self.names: dict[Term, str] = {}
+        taken = symbols.names.snapshot()
+        letters = (x for x in chain("stuwxyz", map("s_{}".format, count(1))) if x not in taken)
+        self.names: dict[Term, str] = {t: next(letters) for t in reversed(shared) if t not in folds}
         """Terms → what they are called."""
-        for t in shared:
-            self.names[t] = letters.fresh("f" if t in folds else "s")
+        self._states = symbols.states
         self._axes = dict(symbols.axes)
         self._axes[form.block] = symbols.axes[form.axis] + "_block"
         self._axes[form.tile] = symbols.axes[form.axis] + "_tile"
         for axis in form.context.axes:
             self._axes.setdefault(axis, axis.removesuffix(".0").replace(".", "_"))
         self._bound = {form.block, form.tile}
-        self._hidden = form.axis
-        self._shown: dict[Term, Term] = {}
+        self._output = [a for digits in form.layout for a in digits]
         self._free: dict[Term, frozenset[str]] = {}
         for node in subterms(*roots):
             own = frozenset[str]().union(*(self._free[c] for c in node.children))
@@ -595,16 +603,30 @@ class _Blackboard:
         head = f"{name}[{self.dimensions}]" if indices else name
         self.definition = f"{head} = {self._text(left)}"
         self.form = f"{head} = {self._text(plan.term)}"
-        self.where = [
-            f"{name}[{self._indices([variable(a) for a in self._order(t, form)])}] = "
-            f"{self._text(t)}"
-            for t, name in self.names.items()
-        ]
+        self.where = [f"{self._head(t)} = {self._text(t)}" for t in shared]
 
-    def _order(self, t: Term, form: StreamedForm) -> list[str]:
-        output = [a for digits in form.layout for a in digits]
-        return sorted(self._free[t], key=lambda a: (a not in output, output.index(a) if a in output
-                                                    else 0, a))  # fmt: skip
+    def _head(self, t: Term) -> str:
+        """What a shared term is called, and the axes that it varies along."""
+        own = self._indices(variable(a) for a in self._ordered(self._free[t]))
+        indices = f"[{own}]" if own else ""
+        return f"{_nested(self._states[t])}{indices}" if t in self._states else (
+            f"{self.names[t]}{indices}")  # fmt: skip
+
+    def _ordered(self, axes: Iterable[str]) -> list[str]:
+        """Axes in the order of the output, others after them."""
+        place = {a: k for k, a in enumerate(self._output)}
+        return sorted(axes, key=lambda a: (place.get(a, len(place)), a))
+
+    def _component(self, t: Term) -> tuple[Term, NameTree] | None:
+        """The fold that a chain of projections looks into, and the part that it sees."""
+        if t in self._states:
+            return t, self._states[t]
+        if t.op not in {"First", "Second"}:
+            return None
+        inner = self._component(t.children[0])
+        if inner is None or isinstance(inner[1], str):
+            return None
+        return inner[0], inner[1][t.op == "Second"]
 
     def _renamed(self, p: Polynomial) -> Polynomial:
         names = {**self.symbols.sizes, **self._axes}
@@ -618,10 +640,11 @@ class _Blackboard:
 
     def _display(self, t: Term, whole: bool = False) -> Term:
         """A term whose text is that of ``t``, with names for what is shared."""
-        if not whole and t in self.names:
-            form_order = sorted(self._free[t])
-            return term("Input", self.names[t], indices_text(
-                self._renamed(variable(a)) for a in form_order))  # fmt: skip
+        component = None if whole and t.op == "Reduce" else self._component(t)
+        name = component[1] if component else None if whole else self.names.get(t)
+        if isinstance(name, str):
+            own = self._ordered(self._free[component[0] if component else t])
+            return term("Input", name, indices_text(self._renamed(variable(a)) for a in own))
         args: list[Argument] = [
             self._display(a) if isinstance(a, Term) and a.args else a for a in t.args
         ]
@@ -635,6 +658,10 @@ class _Blackboard:
 
 
 # Text -------------------------------------------------------------------------------------------
+
+
+def _nested(names: NameTree) -> str:
+    return names if isinstance(names, str) else f"({_nested(names[0])}, {_nested(names[1])})"
 
 
 def _identifier(name: str) -> str:

@@ -1,11 +1,9 @@
 import math
 
-import kernels_under_test as kernels
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_under_test import Tiling
 from torch import Tensor
 
 from ncd_formal.realize.accuracy import (
@@ -16,6 +14,8 @@ from ncd_formal.realize.accuracy import (
     judge,
 )
 from ncd_formal.realize.interpreter import interpret
+from tests.realize import kernels_under_test as kernels
+from tests.realize.kernels_under_test import Tiling
 
 NARROW = (torch.float16, torch.bfloat16)
 FLOATS = (torch.float32, *NARROW)

@@ -1,13 +1,13 @@
 from functools import cache
 
-import kernels_under_test as kernels
 import pytest
 import torch
 import triton
-from kernels_under_test import Tiling
 from triton.runtime.driver import driver
 
 from ncd_formal.realize.compilation import TARGETS, CompilationFailed, Resources, compiling
+from tests.realize import kernels_under_test as kernels
+from tests.realize.kernels_under_test import Tiling
 
 WIDTH = 64
 

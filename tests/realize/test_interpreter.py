@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import kernels_under_test as kernels
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from ncd_formal.realize import interpreter
 from ncd_formal.realize.compilation import compiling
 from ncd_formal.realize.interpreter import OutOfBounds, interpret
+from tests.realize import kernels_under_test as kernels
 
 NARROW = (torch.float16, torch.bfloat16)
 FLOATS = (torch.float32, *NARROW)

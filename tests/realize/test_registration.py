@@ -1,7 +1,6 @@
 import math
 from itertools import count
 
-import kernels_under_test as kernels
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention as sdpa
 
 from ncd_formal.realize.interpreter import interpret
 from ncd_formal.realize.registration import register
+from tests.realize import kernels_under_test as kernels
 
 _names = (f"ncd_formal_tests::operator_{n}" for n in count())
 

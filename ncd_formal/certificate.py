@@ -194,6 +194,9 @@ class Certificate:
         try:
             if data.keys() != _FIELDS.keys() or type(data["format"]) is not int:
                 raise CertificateError(f"it does not have the fields {', '.join(_FIELDS)}")
+            rows = (data["nodes"], data["goals"], data["lemmas"], *(s for _, _, s in data["lemmas"]))
+            if not all(isinstance(row, list) for row in rows):
+                raise CertificateError("nodes, goals, lemmas and steps are lists")
             context = _context(data["context"])
             nodes = _nodes(data["nodes"], context)
             lemmas: list[Lemma] = []
@@ -272,9 +275,10 @@ def _context(data: Mapping[str, Any]) -> Context:
         splits,
         {str(k): str(v) for k, v in data["inputs"].items()},
     )
-    for name in (*context.axes, *lower):
-        if size(name) is not variable(name) or is_axis(name) != (name in context.axes):
-            raise CertificateError(f"{name!r} names no {'size' if name in lower else 'axis'}")
+    for names, axes in ((context.axes, True), (lower, False)):
+        for name in names:
+            if size(name) is not variable(name) or is_axis(name) is not axes:
+                raise CertificateError(f"{name!r} names no {'axis' if axes else 'size'}")
     for p in (*context.axes.values(), *context.assumptions):
         if any(map(is_axis, p.variables)):
             raise CertificateError(f"{p} is about the index of an axis")

@@ -190,12 +190,12 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     InputError where the programs cannot be imported.
     """
     about = certificate.about
-    try:
-        task = _Task.build(
-            left, right, about["inputs"], tuple(about["assume"]), about["parameters"]
-        )
-    except KeyError as error:
-        raise CertificateError(f"the certificate does not say its {error}") from None
+    inputs, assumed, named = (about.get(key) for key in ("inputs", "assume", "parameters"))
+    texts = [inputs, dict.fromkeys(assumed, "") if isinstance(assumed, list) else None, named]
+    for text in texts:
+        if not isinstance(text, dict) or not all(isinstance(v, str) for v in (*text, *text.values())):
+            raise CertificateError("the certificate does not say what its programs take")
+    task = _Task.build(left, right, inputs, tuple(assumed), named)
     context, own = task.elaboration.context, certificate.context
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
     again = tuple((a.term, b.term, a.layout) for a, b in task.pairs)
@@ -280,9 +280,13 @@ class Proof:
                 if predicates and not self.closure.equal(a, b):
                     self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
 
-        def written_out(expand: Literal["linear", "all"], unroll: bool = False) -> None:
+        def written_out(
+            expand: Literal["numbers", "linear", "all"],
+            unroll: bool = False,
+            contract: bool = False,
+        ) -> None:
             normalise = Normaliser(
-                self.judge, self.record_step, expand, unroll, budget=EXPAND_STEPS
+                self.judge, self.record_step, expand, unroll, contract=contract, budget=EXPAND_STEPS
             )
             self.normal += [(normalise(a), normalise(b)) for a, b in goals]
 
@@ -291,6 +295,7 @@ class Proof:
             by_cases,
             lambda: written_out("linear"),
             lambda: written_out("all"),
+            lambda: written_out("numbers", contract=True),
             lambda: written_out("all", unroll=True),
         )
         for strategy in strategies:

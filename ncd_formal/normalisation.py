@@ -16,14 +16,17 @@ The normal form of a term:
 Products over sums stay as they are unless ``expand`` is asked for, of one sum (``linear``) or of
 several, and axes of few indices unless ``unroll`` is.  With ``gather``, the exponentials
 and truth values under a sum are one exponential again, of a score that is −∞ where masked: the form
-that the laws of rescaled sums are about.
+that the laws of rescaled sums are about.  With ``contract``, products go under sums instead of
+out of them, and bound axes are named by what they bind, so that contractions in any order meet.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import count, permutations
+from math import factorial, prod
 from typing import Literal
 
 from ncd_formal.rules import Judge, table
@@ -46,6 +49,7 @@ from ncd_formal.wires import (
     mul,
     reduce,
     select,
+    substitute,
     subterms,
     term,
 )
@@ -71,6 +75,7 @@ class Normaliser:
         expand: Literal["numbers", "linear", "all"] = "numbers",
         unroll: bool = False,
         gather: bool = False,
+        contract: bool = False,
         budget: int = 200_000,
     ) -> None:
         self.judge = judge
@@ -78,6 +83,7 @@ class Normaliser:
         self.expand = expand
         self.unroll = unroll
         self.gather = gather
+        self.contract = contract
         self.budget = budget
         self.normal: dict[Term, Term] = {}
 
@@ -162,7 +168,44 @@ class Normaliser:
         if not self._associate(factors):
             return self._mul_extended(a, b)
         product = self._mul(a, b)
+        return self._pull_sum(product) if self.contract else self._distribute(product)
+
+    def _pull_sum(self, product: Term) -> Term:
+        """A product with a sum among its factors as a sum over the product."""
+        factors = list(_factors(product))
+        for chosen in factors:
+            if len(factors) == 1 or chosen.op != "Reduce" or chosen.children[0] is not SUM:
+                continue
+            axis = str(chosen.args[1])
+            others = list(factors)
+            others.remove(chosen)
+            rest, body = self._comb(others), chosen.children[1]
+            if not self.judge.context.stands_alone(axis):
+                continue
+            self._mul(rest, chosen)
+            if axis in rest.axes:
+                axis, body = self._renamed(axis, body, rest.axes)
+            if not self.allows("sum-mul", x=axis, c=rest, a=body):
+                continue
+            self.back("sum-mul", x=axis, c=rest, a=body)
+            return self.reduce(SUM, axis, self.mul(rest, body))
         return self._distribute(product)
+
+    def _renamed(self, axis: str, body: Term, taken: Iterable[str]) -> tuple[str, Term]:
+        """A sum over another axis of the same size, its body in normal form."""
+        name = self._fresh(axis, {*taken, *body.axes})
+        right = self.apply("reduce-rename", m=SUM, x=axis, y=name, a=body)
+        return name, self(right.children[1])
+
+    def _fresh(self, like: str, taken: Iterable[str]) -> str:
+        """An axis of the size of ``like`` whose name is not taken."""
+        used = set(taken)
+        axes = self.judge.context.axes
+        label = like.split(".", maxsplit=1)[0]
+        name = next(n for k in count() if (n := f"{label}.{k}") not in used)
+        assert isinstance(axes, dict)
+        axes.setdefault(name, axes[like])
+        return name
 
     def _associate(self, factors: list[Term]) -> bool:
         facts = self.judge.facts
@@ -451,7 +494,28 @@ class Normaliser:
             head, rest = a.children
             self.apply("inverse-mul", a=head, b=rest)
             return self.mul(self.inverse(head), self.inverse(rest))
+        if a.op == "Add":
+            divisors = [
+                factor.children[0]
+                for summand in _summands(a)
+                for factor in _factors(summand)
+                if factor.op == "Inverse" and self.allows("inverse-clear", a=a, x=factor.children[0])
+            ]
+            if divisors:
+                x = divisors[0]
+                self.apply("inverse-clear", a=a, x=x)
+                return self.mul(x, self.inverse(self._spread(x, a)))
         return inverse(a)
+
+    def _spread(self, factor: Term, total: Term) -> Term:
+        """A factor times a sum, written out."""
+        if total.op != "Add" or not self.allows(
+            "distribute", a=factor, b=total.children[0], c=total.children[1]
+        ):
+            return self.mul(factor, total)
+        head, rest = total.children
+        self.apply("distribute", a=factor, b=head, c=rest)
+        return self.add(self.mul(factor, head), self._spread(factor, rest))
 
     def exp(self, a: Term) -> Term:
         """exp of a sum is a product; of a negative multiple, an inverse."""
@@ -720,6 +784,9 @@ class Normaliser:
             return self.add(self.reduce(SUM, axis, a), self.reduce(SUM, axis, b))
         if body.op == "Mul":
             outside, inside = self._divide_factors(axis, list(_factors(body)))
+            if self.contract:  # everything stays under the sums but the number
+                inside = [f for f in _factors(body) if f.op != "Constant"]
+                outside = [f for f in outside if f.op == "Constant"]
             if outside and inside:
                 out, rest = self._comb(outside), self._comb(inside)
                 if self.allows("sum-mul", x=axis, c=out, a=rest):
@@ -728,7 +795,67 @@ class Normaliser:
                     return self.mul(out, self.reduce(SUM, axis, rest))
         if self.gather:
             body = self._gather(body)
-        return self._sort_axes(SUM, axis, body)
+        total = self._sort_axes(SUM, axis, body)
+        return self._canonical(total) if self.contract else total
+
+    def _canonical(self, total: Term) -> Term:
+        """Nested sums with their axes named so that the body comes first in the order of terms."""
+        bound, body = [], total
+        while body.op == "Reduce" and body.children[0] is SUM:
+            bound.append(str(body.args[1]))
+            body = body.children[1]
+        axes = self.judge.context.axes
+        if len(set(bound)) != len(bound) or not all(map(self.judge.context.stands_alone, bound)):
+            return total
+        free = body.axes - set(bound)
+        groups: dict[Polynomial, list[str]] = {}
+        for axis in bound:
+            groups.setdefault(axes[axis], []).append(axis)
+        if prod(factorial(len(group)) for group in groups.values()) > 24:
+            return total
+        ways: list[dict[str, str]] = [{}]
+        for group in groups.values():
+            names: list[str] = []
+            for _ in group:
+                names.append(self._fresh(group[0], {*free, *names}))
+            ways = [w | dict(zip(order, names, strict=True)) for w in ways
+                    for order in permutations(group)]  # fmt: skip
+        forms: list[tuple[str, dict[str, str]]] = []
+        for way in ways:
+            try:
+                moved = substitute(body, {old: size(new) for old, new in way.items()})
+            except ValueError:  # a name is bound further inside
+                continue
+            forms.append((self(moved).digest, way))
+        if not forms:
+            return total
+        _, best = min(forms, key=lambda form: form[0])
+        if all(old == new for old, new in best.items()):
+            return total
+        return self._rename_all(bound, body, best)
+
+    def _rename_all(self, bound: list[str], body: Term, names: Mapping[str, str]) -> Term:
+        """The sums under other names, by way of names that nothing has."""
+        everything = {*bound, *names.values(), *body.axes}
+        aside: dict[str, str] = {}
+        for axis in bound:
+            aside[axis] = self._fresh(axis, {*everything, *aside.values()})
+        back = {aside[old]: new for old, new in names.items()}
+        for step in (aside, back):
+            for depth in reversed(range(len(bound))):
+                inner = body
+                for axis in reversed(bound[depth + 1 :]):
+                    inner = reduce(SUM, axis, inner)
+                old, new = bound[depth], step[bound[depth]]
+                right = self.apply("reduce-rename", m=SUM, x=old, y=new, a=inner)
+                bound = [*bound[:depth], new, *bound[depth + 1 :]]
+                body = right.children[1]
+                for _ in bound[depth + 1 :]:
+                    body = body.children[1]
+        body = self(body)
+        for axis in reversed(bound):
+            body = self._sort_axes(SUM, axis, body)
+        return body
 
     def _gather(self, body: Term) -> Term:
         """exp(a)·exp(b)·p·v as exp(a + b where p, else −∞)·v."""

@@ -20,11 +20,18 @@ from tests.programs.modules import PAIRS as MODULES
 from tests.programs.wrong import PAIRS as WRONG
 
 OUT_OF_REACH = {
-    "sigmoid_is_softmax_of_two": "needs 1/(1 + e^(b−a)) = e^a/(e^a + e^b): a common denominator",
+    "boolean_mask_is_sdpa": "the condition that every row has a key is not used yet",
     "cross_entropy_with_one_hot_labels": "a sum against a one-hot is a read by data",
-    "spherical_attention_by_diagonal": "a square of a sum is a double sum, under two names",
     "flash_attention_loop": "an unrolled loop over blocks of a symbolic size",
+    "flip_of_flattened_axes": "a flip of a product of axes flips each of them",
+    "product_with_identity": "a sum against an equality of indices picks one summand",
+    "relu_from_absolute_value": "the larger of two by cases on a comparison of data",
+    "relu_is_where": "the larger of two by cases on a comparison of data",
+    "repeat_is_cat": "outputs whose dimensions are cut differently",
+    "residual_folds_into_weight": "a sum against an equality of indices picks one summand",
+    "sigmoid_of_negative": "1 − a/(a + b) = b/(a + b): sums over a common denominator",
     "stack_rewritten": "two layers at once; they are to be swept one at a time",
+    "tanh_is_scaled_sigmoid": "tanh has no laws",
 }
 """Equal pairs that are not proved yet, with what they need; they must come out undecided."""
 
@@ -60,8 +67,16 @@ def test_the_masked_fusions_are_never_refuted_by_rounding(pair: Pair) -> None:
         assert "nan" in found.counterexample.difference
 
 
+REFUSED = {"flash_loop_without_rescaling_output"}
+"""Wrong pairs whose trace fixes a size: they are refused before they are compared."""
+
+
 @pytest.mark.parametrize("pair", WRONG, ids=str)
 def test_wrong_pairs_are_refuted(pair: Pair) -> None:
+    if pair.name in REFUSED:
+        with pytest.raises(InputError, match="fixes size"):
+            verdict(pair)
+        return
     found = verdict(pair)
     assert found.status == "refuted", found.explain()
     example = found.counterexample

@@ -143,6 +143,29 @@ def test_parameters_may_be_given_when_a_program_is_run() -> None:
     assert torch.equal(result, torch.ones(4, 2, dtype=torch.float64))
 
 
+def test_tied_parameters_are_one() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(7, 4)
+            self.head = nn.Linear(4, 7, bias=False)
+            self.head.weight = self.embed.weight
+
+        def forward(self, ids: Tensor) -> Tensor:
+            scores: Tensor = self.head(self.embed(ids))
+            return scores
+
+    program = import_program(Tied(), {"ids": "n : int"})
+    assert list(program.parameters) == ["embed.weight"]
+    agrees(program, SIZES[0])
+
+
+def test_a_method_has_the_parameters_of_its_module() -> None:
+    program = import_program(nn.Linear(3, 2).forward, {"input": "b 3"})
+    assert set(program.parameters) == {"weight", "bias"}
+    agrees(program, SIZES[0])
+
+
 def test_running_needs_every_input() -> None:
     program = import_program(attention, ATTENTION)
     with pytest.raises(InputError, match="input 'k' of attention has no tensor"):
@@ -343,6 +366,8 @@ def squeezes(x: Tensor) -> Tensor:
         (halves, {"x": "2*n"}, (), ()),
         (squeezes, {"x": "n"}, (), ("sizes: n >= 2",)),
         (squeezes, {"x": "1 2*n"}, (), ()),
+        (lambda x: x + 1, {"x": "n m"}, ("n >= 0",), ("sizes: n >= 1",)),
+        (lambda x: x + 1, {"x": "n-m"}, (), ("sizes: n >= m + 1",)),
         (lambda x: x[:4], {"x": "n"}, (), ("sizes: n >= 4",)),
         (lambda x: x[:1], {"x": "n"}, (), ()),
         (lambda x: x[:4], {"x": "n"}, ("n >= 4",), ()),
@@ -604,6 +629,17 @@ def test_affine_indices_read_without_a_choice() -> None:
     program = import_program(lambda x: x[torch.arange(x.shape[0] - 1) + 1], {"x": "n+1"})
     assert program.conditions == ()
     assert not any(isinstance(a, IotaArray) for a in topological(program.outputs))
+    agrees(program, SIZES[0])
+
+
+@pytest.mark.parametrize("classes", ["3", "d"])
+def test_what_a_program_asserts_is_a_condition(classes: str) -> None:
+    def one_hot(ids: Tensor, weight: Tensor) -> Tensor:
+        return F.one_hot(ids, weight.shape[0]).to(weight.dtype) @ weight
+
+    program = import_program(one_hot, {"ids": "n : int", "weight": f"{classes} m"})
+    assert program.conditions
+    assert all(c.startswith("asserted: one_hot: Class values") for c in program.conditions)
     agrees(program, SIZES[0])
 
 

@@ -20,7 +20,7 @@ import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, takewhile
 from typing import Any
@@ -33,7 +33,7 @@ from torch.utils import _pytree as pytree
 from ncd_formal import arrays
 from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
 from ncd_formal.conditions import Context
-from ncd_formal.errors import InputError
+from ncd_formal.errors import InputError, one_line
 from ncd_formal.frontends import aten
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
 from ncd_formal.frontends.program import Program, ProgramSource
@@ -88,19 +88,20 @@ def declarations(
     missing: list[str] = []
     signature = _signature(target)
     for parameter in signature.parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            continue
         annotated = _annotation(parameter.name, parameter.annotation)
         if parameter.name in given:
             found[parameter.name] = given.pop(parameter.name)
         elif annotated is not None:
             found[parameter.name] = annotated
-        elif parameter.default is parameter.empty and parameter.kind not in {
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        }:
+        elif parameter.default is parameter.empty:
             missing.append(parameter.name)
     if given:
         unknown = next(iter(given))
-        near = difflib.get_close_matches(unknown, [*signature.parameters], 1, 0.4)
+        near = difflib.get_close_matches(
+            unknown, [*signature.parameters.keys() - {unknown}], 1, 0.4
+        )
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{name} has no input {unknown!r}{hint}")
     if missing:
@@ -151,21 +152,30 @@ def _annotation(name: str, annotation: object) -> Declaration | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Call:
+    """Holds a module without making it a part of the module that holds this."""
+
+    target: Callable[..., Any]
+
+
 class _Caller(torch.nn.Module):
     """The target as a module of tensors in the order of its declarations."""
 
     def __init__(self, target: Callable[..., Any], declared: Mapping[str, Declaration]) -> None:
         super().__init__()
         self.name, self.declared = _name(target), dict(declared)
-        self.program = target
-        self._signature = _signature(target)
+        # The parameters of a method are those of its module.
+        owner = getattr(target, "__self__", None)
+        self.program = owner if isinstance(owner, torch.nn.Module) else target
+        self.call, self._signature = _Call(target), _signature(target)
 
     def forward(self, *tensors: torch.Tensor) -> Any:
         arguments = inspect.BoundArguments(
             self._signature,
             dict(zip(self.declared, tensors, strict=True)),
         )
-        return self.program(*arguments.args, **arguments.kwargs)
+        return self.call.target(*arguments.args, **arguments.kwargs)
 
     def run(self, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """See :meth:`Program.run`."""
@@ -374,8 +384,20 @@ def _attention(query: Any, *others: Any, scale: Any = None, **options: Any) -> A
     return _ATTENTION(query, *others, **options)
 
 
-_MATH_SQRT, _ATTENTION = math.sqrt, torch.nn.functional.scaled_dot_product_attention
-_SYMBOLIC = ((_MATH_SQRT, _root), (_ATTENTION, _attention))
+def _one_hot(tensor: Any, num_classes: Any = -1) -> Any:
+    """``one_hot``, which would turn a symbolic number of classes into a number."""
+    if not isinstance(num_classes, torch.SymInt):
+        return _ONE_HOT(tensor, num_classes)
+    inside = (tensor >= 0).all() & (tensor < num_classes).all()
+    torch._assert_async(inside, "one_hot: Class values must be in range.")
+    classes: Any = num_classes
+    return (tensor.unsqueeze(-1) == torch.arange(classes)).to(torch.int64)
+
+
+_MATH_SQRT = math.sqrt
+_ATTENTION = torch.nn.functional.scaled_dot_product_attention
+_ONE_HOT = torch.nn.functional.one_hot
+_SYMBOLIC = ((_MATH_SQRT, _root), (_ATTENTION, _attention), (_ONE_HOT, _one_hot))
 
 
 @contextmanager
@@ -385,7 +407,8 @@ def _symbolic_math(caller: _Caller) -> Iterator[None]:
     They are replaced where the program looks them up: in their modules, and among the globals of
     the target and of its modules.
     """
-    functions: list[Any] = [caller.program, getattr(caller.program, "func", None)]
+    target = caller.call.target
+    functions: list[Any] = [target, getattr(target, "func", None)]
     functions += [type(module).forward for module in caller.modules()]
     spaces = [math.__dict__, torch.nn.functional.__dict__]
     spaces += [getattr(f, "__globals__", {}) for f in functions]
@@ -457,10 +480,13 @@ class _Importer:
         self.parameters: dict[str, Declaration] = {}
         self.tensors: dict[str, torch.Tensor] = {}
         self.buffers: set[str] = set()
+        self.tied: dict[object, Array] = {}
         shapes = [d.shape for d in caller.declared.values()]
         self.conditions.symbols.sizes.update(_names_of_symbols(recorder, shapes))
+        # A trace takes it for granted that no dimension is empty.
         for extent in dict.fromkeys(s for shape in shapes for s in shape):
-            self.conditions.require(extent)
+            if extent.constant is None:
+                self.conditions.require(extent - 1)
         self.decisions = recorder.decisions
         self._settle("")
         self._placeholders()
@@ -525,8 +551,15 @@ class _Importer:
                 self.values[node] = self._parameter(spec)
 
     def _parameter(self, spec: InputSpec) -> Array:
-        """A parameter or buffer by its name; a constant by its values."""
+        """A parameter or buffer by its (first) name; a constant by its values."""
         tensor = self._tensor(spec)
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and place in self.tied:
+            return self.tied[place]
+        self.tied[place] = array = self._new_parameter(spec, tensor)
+        return array
+
+    def _new_parameter(self, spec: InputSpec, tensor: torch.Tensor) -> Array:
         kind, shape = kind_of(tensor.dtype), tuple(map(size, tensor.shape))
         name = _unprefixed(spec.target or "")
         if spec.kind is InputKind.CONSTANT_TENSOR:
@@ -589,7 +622,9 @@ class _Importer:
             return self.values[source][index]
         if isinstance(node.target, torch._ops.OpOverload):
             name = operator_name(node.target)
-            if node.target.namespace == "aten" and name in _ASSERTIONS:
+            if name in _ASSERTIONS:
+                if name.startswith("aten._assert_async"):
+                    self._note_assertion(node)
                 return None
             if isinstance(value, torch.Tensor | tuple | list):
                 return self._apply(node, node.target, name, value)
@@ -602,6 +637,14 @@ class _Importer:
         line = _line(node) or self.caller.name
         name = getattr(node.target, "name", lambda: str(node.target))()
         raise InputError(f"{line}: the control flow of {name} is not supported")
+
+    def _note_assertion(self, node: torch.fx.Node) -> None:
+        """Print what a program asserts of values: where it fails, there is no result."""
+        text = next((str(a) for a in node.args[1:]), "")
+        place = f" at {_line(node)}" if _line(node) else ""
+        self.notes[
+            f"asserted: {text.rstrip('.')}{place}" if text else f"an assertion holds{place}"
+        ] = None
 
     def _scalar(self, node: torch.fx.Node, value: Any) -> Any:
         """A number read from a tensor: known as data, and never as a size."""
@@ -810,7 +853,7 @@ class _Leaf:
 
 def _structure(spec: pytree.TreeSpec, leaves: Sequence[Any]) -> str:
     tokens = [None if leaf is None else _Leaf() for leaf in leaves]
-    return repr(pytree.tree_unflatten(tokens, spec))
+    return one_line(repr(pytree.tree_unflatten(tokens, spec)))
 
 
 def _opaque_names(outputs: Iterable[Array]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ NOTHING = '-float("inf")'
 
 _RESERVED = frozenset(
     {*keyword.kwlist, *keyword.softkwlist, "math", "torch", "triton", "tl", "float", "len", "max"}
-    | {"min", "range", "tuple", "sum", "ValueError", "configuration", "precision", "x"}
+    | {"min", "range", "tuple", "sum", "ValueError", "configuration", "precision", "each"}
     | {"shapes", "expected", "INDEX", "PRECISION", "LOG2_E", "LN_2", "PORTABLE", "HOPPER"}
     | {"configuration_for", "tanh", "sinh", "cosh", "types", "names", "span", "size", "width"}
     | {"tensors", "target", "hopper", "contiguous", "table"}

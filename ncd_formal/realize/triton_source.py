@@ -298,7 +298,7 @@ class _File:
             lines += [
                 "    target = triton.runtime.driver.active.get_current_target()",
                 '    hopper = target.backend == "cuda" and target.arch >= 90',
-                "    contiguous = all(x.dim() == 0 or x.stride(-1) == 1 for x in tensors)",
+                "    contiguous = all(each.dim() == 0 or each.stride(-1) == 1 for each in tensors)",
                 "    table = HOPPER if hopper and contiguous else PORTABLE",
             ]
         table = "table" if hopper else "PORTABLE"
@@ -323,7 +323,7 @@ class _File:
         result = f"{symbols.output}[{self.blackboard.dimensions}]"
         lines = [f"def {self.name}({', '.join([*names, *keywords])}):"]
         lines += self._docstring(result, shapes)
-        lines += _broken(f"    shapes = [tuple(x.shape) for x in ({listed})]")
+        lines += _broken(f"    shapes = [tuple(each.shape) for each in ({listed})]")
         lines.append(f'    expected = "{", ".join(shapes)}"')
         ranks = [len(d.shape) for d in self.inputs.values()]
         refusal = '        raise ValueError(f"expected {expected}, not the shapes {shapes}")'
@@ -417,7 +417,7 @@ class _File:
         if reals:
             listed = ", ".join(reals) + ("," if len(reals) == 1 else "")
             lines += [
-                f"    types = {{x.dtype for x in ({listed})}}",
+                f"    types = {{each.dtype for each in ({listed})}}",
                 "    if len(types) > 1 or not types <= {torch.float16, torch.bfloat16, "
                 "torch.float32}:",
                 "        names = sorted(map(str, types))",
@@ -438,7 +438,7 @@ class _File:
         if len(self.inputs) > 1:
             listed = ", ".join(symbols.inputs.values())
             lines += [
-                f"    if len({{x.device for x in ({listed})}}) > 1:",
+                f"    if len({{each.device for each in ({listed})}}) > 1:",
                 '        raise ValueError("the tensors are on several devices")',
             ]
         return lines
@@ -472,7 +472,7 @@ class _File:
             programs.append(closed(*symbols.extent(axis), PRODUCT))
         grid = " * ".join(programs) or "1"
         spans = ", ".join(self._spans(free))
-        lines += _broken(f"    span = max({spans})" if spans else "    span = 0")
+        lines += _broken(f"    span = max(0, {spans})" if spans else "    span = 0")
         running, fixed = self._sizes
         call = [
             f"{tensors.rstrip(',')}, {symbols.output},",

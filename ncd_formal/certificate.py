@@ -194,7 +194,12 @@ class Certificate:
         try:
             if data.keys() != _FIELDS.keys() or type(data["format"]) is not int:
                 raise CertificateError(f"it does not have the fields {', '.join(_FIELDS)}")
-            rows = (data["nodes"], data["goals"], data["lemmas"], *(s for _, _, s in data["lemmas"]))
+            rows = (
+                data["nodes"],
+                data["goals"],
+                data["lemmas"],
+                *(s for _, _, s in data["lemmas"]),
+            )
             if not all(isinstance(row, list) for row in rows):
                 raise CertificateError("nodes, goals, lemmas and steps are lists")
             context = _context(data["context"])
@@ -461,9 +466,10 @@ class _FreeAxes:
         self.memo: dict[Term, frozenset[str]] = {}
 
     def __call__(self, root: Term) -> frozenset[str]:
-        for node in subterms(root):
-            if node not in self.memo:
-                self.memo[node] = self._of(node)
+        if root not in self.memo:
+            for node in subterms(root):
+                if node not in self.memo:
+                    self.memo[node] = self._of(node)
         return self.memo[root]
 
     def _of(self, node: Term) -> frozenset[str]:

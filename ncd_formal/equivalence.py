@@ -146,7 +146,7 @@ def prove(
     """
     clock = _Clock()
     log.info("importing")
-    task = _Task.build(left, right, inputs or {}, tuple(assume), parameters or {})
+    task = Task.build(left, right, inputs or {}, tuple(assume), parameters or {})
     clock.lap("import")
     trials = task.trials()
     log.info("comparing on random inputs")
@@ -193,9 +193,11 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     inputs, assumed, named = (about.get(key) for key in ("inputs", "assume", "parameters"))
     texts = [inputs, dict.fromkeys(assumed, "") if isinstance(assumed, list) else None, named]
     for text in texts:
-        if not isinstance(text, dict) or not all(isinstance(v, str) for v in (*text, *text.values())):
+        if not isinstance(text, dict) or not all(
+            isinstance(v, str) for v in (*text, *text.values())
+        ):
             raise CertificateError("the certificate does not say what its programs take")
-    task = _Task.build(left, right, inputs, tuple(assumed), named)
+    task = Task.build(left, right, inputs, tuple(assumed), named)
     context, own = task.elaboration.context, certificate.context
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
     again = tuple((a.term, b.term, a.layout) for a, b in task.pairs)
@@ -364,7 +366,7 @@ def free_predicates(context: Context, *roots: Term) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """Two imported programs over the same inputs."""
 
     targets: tuple[object, object]
@@ -385,7 +387,7 @@ class _Task:
         inputs: Mapping[str, str],
         assume: tuple[str, ...],
         parameters: Mapping[str, str],
-    ) -> _Task:
+    ) -> Task:
         declared = {name: parse_shape(name, text) for name, text in inputs.items()}
         comparisons, predicates = _divide(assume, declared)
         context = assume_sizes(comparisons, size_names(declared.values()))
@@ -624,7 +626,7 @@ def _runner(
     return run
 
 
-def _script(task: _Task, found: Counterexample) -> str:
+def _script(task: Task, found: Counterexample) -> str:
     """A plain PyTorch script that shows the difference."""
     lines = [
         f'"""{task.names[0]} and {task.names[1]} differ: {found.difference}."""',
@@ -656,7 +658,7 @@ def _script(task: _Task, found: Counterexample) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _call_names(task: _Task, side: int) -> list[str]:
+def _call_names(task: Task, side: int) -> list[str]:
     ours = list(task.about["inputs"])
     program = task.programs[side]
     if set(program.inputs) <= set(task.declarations):
@@ -664,7 +666,7 @@ def _call_names(task: _Task, side: int) -> list[str]:
     return ours
 
 
-def _source(task: _Task, side: int) -> tuple[str, str] | None:
+def _source(task: Task, side: int) -> tuple[str, str] | None:
     """Where a target is defined, where that is a file that can be imported."""
     target = task.targets[side]
     try:

@@ -499,7 +499,8 @@ class Normaliser:
                 factor.children[0]
                 for summand in _summands(a)
                 for factor in _factors(summand)
-                if factor.op == "Inverse" and self.allows("inverse-clear", a=a, x=factor.children[0])
+                if factor.op == "Inverse"
+                and self.allows("inverse-clear", a=a, x=factor.children[0])
             ]
             if divisors:
                 x = divisors[0]

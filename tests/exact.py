@@ -142,10 +142,7 @@ def same(a: Value, b: Value) -> bool:
     """Equality of values: undefined only to undefined, −∞ only to −∞."""
     if isinstance(a, tuple) or isinstance(b, tuple):
         return (
-            isinstance(a, tuple)
-            and isinstance(b, tuple)
-            and same(a[0], b[0])
-            and same(a[1], b[1])
+            isinstance(a, tuple) and isinstance(b, tuple) and same(a[0], b[0]) and same(a[1], b[1])
         )
     if isinstance(a, Special) or isinstance(b, Special):
         return a is b

@@ -229,9 +229,7 @@ def test_implications_and_contradictions_are_those_of_small_sizes(seed: int) -> 
             within = [
                 sizes
                 for n, m in itertools.product(range(1, 9), repeat=2)
-                if all(
-                    p.evaluate(sizes := {"n": n, "m": m}) >= 0 for p in context.assumptions
-                )
+                if all(p.evaluate(sizes := {"n": n, "m": m}) >= 0 for p in context.assumptions)
                 and all(sizes[name] >= context.least(name) for name in names)
             ]
             assert all(holds(concluded, sizes) for sizes in within), f"{texts}: not {conclusion}"

@@ -136,9 +136,7 @@ def test_the_kinds_of_inputs() -> None:
 def allows(fact: Fact, value: Value) -> bool:
     """Whether a fact, of one value or of a pair, allows a value."""
     if isinstance(fact, tuple):
-        return (
-            isinstance(value, tuple) and allows(fact[0], value[0]) and allows(fact[1], value[1])
-        )
+        return isinstance(value, tuple) and allows(fact[0], value[0]) and allows(fact[1], value[1])
     return isinstance(value, tuple) or bool(kind(value) & fact)
 
 
@@ -175,7 +173,8 @@ def has_pairs(root: Term) -> bool:
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_the_e_graph_derives_the_same(name: str) -> None:
     """For loaded terms the analysis finds Python's facts, of pairs perhaps less; and of the axes
-    that a value depends on none too few: at an index of those alone, it has its value."""
+    that a value depends on none too few: at an index of those alone, it has its value.
+    """
     context = CONTEXTS[name]
     generator = random.Random(name)
     terms, derive = Terms(context, generator), Facts(context)

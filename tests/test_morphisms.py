@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.evaluation import array, draw, value
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -49,6 +48,7 @@ from ncd_formal.morphisms import (
 from ncd_formal.rules import Expression, Symbol, read_expressions, rules_folder
 from ncd_formal.sizes import Polynomial, size
 from ncd_formal.strides import StrideMap, permutation, selection
+from tests.evaluation import array, draw, value
 
 N, M, K = map(size, ("n", "m", "k"))
 ZERO, ONE = size(0), size(1)

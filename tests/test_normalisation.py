@@ -29,7 +29,8 @@ WAYS: Mapping[str, Mapping[str, bool]] = {
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_every_step_is_an_instance_that_holds(name: str, way: str) -> None:
     """Each logged step has its conditions shown, the steps connect a term with its normal form,
-    and the two have one value everywhere."""
+    and the two have one value everywhere.
+    """
     context = CONTEXTS[name]
     generator = random.Random(f"{name} {way}")
     terms, judge = Terms(context, generator), Judge(context)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.evaluation import SIZES, array, draw, value
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -21,6 +20,7 @@ from ncd_formal.elaboration import elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.sizes import size
 from ncd_formal.wires import ONE, ZERO, Term, constant, index, input_at, predicate
+from tests.evaluation import SIZES, array, draw, value
 
 INFINITY = math.inf
 

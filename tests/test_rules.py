@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -183,11 +183,20 @@ class Drawer:
         elif self.rule.name in {"all-witness", "any-witness"}:
             x = str(values["x"])
             extent = str(self.pool.context.axes[x])
-            texts = (x, f"{x} - 1", f"-{x}", f"{extent} - 2 - {x}", f"1 - {x}", f"{extent} - 1 - {x}")
+            texts = (
+                x,
+                f"{x} - 1",
+                f"-{x}",
+                f"{extent} - 2 - {x}",
+                f"1 - {x}",
+                f"{extent} - 1 - {x}",
+            )
             choice = term("Predicate", str(size(g.choice(texts))))
             choice = term("Not", choice) if g.random() < 0.3 else choice
             other = self._term("a", values) if g.random() < 0.7 else choice
-            values["a"] = term(g.choice(("Mul", "And")), choice, other) if not other.shape else choice
+            values["a"] = (
+                term(g.choice(("Mul", "And")), choice, other) if not other.shape else choice
+            )
             if g.random() < 0.7:
                 values["w"] = str(size(g.choice(("0", "1", f"{extent} - 1", x))))
         elif "Product" in f"{show(self.rule.left)} {values.get('m')!r}" and g.random() < 0.7:
@@ -325,7 +334,9 @@ def test_a_law_holds_at_random_instances(name: str) -> None:
     compared = informative = 0
     for drawer, values, sides in instances(rule, name):
         found = compare(sides, drawer.pool, drawer.generator)
-        assert not found.difference, f"{rule}\nat {values}\nin {drawer.pool.name}: {found.difference}"
+        assert not found.difference, (
+            f"{rule}\nat {values}\nin {drawer.pool.name}: {found.difference}"
+        )
         compared += 1
         informative += found.informative
         if compared >= INSTANCES and informative >= INFORMATIVE:

@@ -25,8 +25,8 @@ from tests.exact import (
     Terms,
     environments,
     exactly,
-    sample_sizes,
     same,
+    sample_sizes,
 )
 
 RANKS = {"R": 1, "S": 2, "B": 1, "E": 2, "N": 0}
@@ -79,7 +79,8 @@ def agrees(found: Wire, expected: Value, point: Mapping[str, int]) -> bool:
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_arrays_are_evaluated_as_defined(name: str) -> None:
     """``Evaluator`` has, at every index, the value of ``denote``: −∞, the undefined, splits,
-    rescaled sums and empty axes among them."""
+    rescaled sums and empty axes among them.
+    """
     context = CONTEXTS[name]
     generator = random.Random(name)
     terms = Terms(context, generator, RANKS)
@@ -171,7 +172,8 @@ def test_select_looks_only_at_the_branch_it_takes() -> None:
 
 def test_an_empty_reduction_is_the_unit() -> None:
     """0, 1, −∞, true, false; least of nothing is undefined; a rescaled sum of nothing is
-    (−∞, 0) with a 0 for each component."""
+    (−∞, 0) with a 0 for each component.
+    """
     context = Context(axes={"x.0": size("n")}, lower={"n": 0})
     body = wires.input_at("A", [size("x.0")])
     units = {"Sum": 0, "Product": 1, "Max": NINF, "Min": UNDEF, "All": 1, "Any": 0}

@@ -32,7 +32,9 @@ def _grow(inner: st.SearchStrategy[Polynomial]) -> st.SearchStrategy[Polynomial]
         pairs.map(lambda ab: ab[0] + ab[1]),
         pairs.map(lambda ab: ab[0] - ab[1]),
         pairs.map(lambda ab: ab[0] * ab[1]),
-        st.tuples(inner, divisors).filter(lambda ab: bool(ab[1].terms)).map(lambda ab: quotient(*ab)),
+        st.tuples(inner, divisors)
+        .filter(lambda ab: bool(ab[1].terms))
+        .map(lambda ab: quotient(*ab)),
         st.tuples(inner, divisors)
         .filter(lambda ab: bool(ab[1].terms))
         .map(lambda ab: remainder(*ab)),
@@ -197,7 +199,21 @@ def test_equal_sizes_are_one_object(a: str, b: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "n +", "n n", "(n", "n)", "n // 0", "n % 0", "n**-1", "n**m", "n**65", "1.5", "n $ m", "*"],
+    [
+        "",
+        "n +",
+        "n n",
+        "(n",
+        "n)",
+        "n // 0",
+        "n % 0",
+        "n**-1",
+        "n**m",
+        "n**65",
+        "1.5",
+        "n $ m",
+        "*",
+    ],
 )
 def test_what_is_no_polynomial_is_refused(text: str) -> None:
     """With one clear line."""

@@ -938,6 +938,7 @@ CASES: list[Case] = [
     ("conv3d", lambda x, w: F.conv3d(x, weight=w), {"x": "1 c 3 4 n+1", "w": "d c 2 2 2"}),
     ("pad", lambda x: F.pad(x, (1, 2, 0, 1), value=0.5), X),
     ("pad_negative", lambda x: F.pad(x, (-1, 1, 2, -2)), {"x": "n+2 d+1"}),
+    ("unfold2d", lambda x: F.unfold(x, (2, 3), dilation=(2, 1), padding=1), IMAGE),
     ("avg_pool1d", lambda x: F.avg_pool1d(x, 2), {"x": "b c 2*n"}),
     ("avg_pool2d", lambda x: F.avg_pool2d(x, 3, 1, padding=1), IMAGE),
     ("max_pool2d", lambda x: F.max_pool2d(x, 2), {"x": "b c 2*n 2*m"}),

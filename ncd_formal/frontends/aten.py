@@ -1490,6 +1490,21 @@ def _max_pool(
     return values, _opaque_index(site, x, name, values.shape)
 
 
+@aten("im2col.default")
+def _im2col(
+    site: Site,
+    x: Array,
+    kernel_size: Sequence[Extent],
+    dilation: Sequence[Extent],
+    padding: Sequence[Extent],
+    stride: Sequence[Extent],
+) -> Array:
+    pooled = _pooled(site, x, kernel_size, stride, padding, dilation, 0, 2)
+    first = x.rank - 2
+    order = (*range(first), first + 2, first + 3, first, first + 1)
+    return arrays.view(arrays.permute(pooled, order, site.origin), site.shape, site.origin)
+
+
 aten("avg_pool1d.default")(partial(_avg_pool, count=1))
 aten("avg_pool2d.default")(partial(_avg_pool, count=2))
 aten("avg_pool3d.default")(partial(_avg_pool, count=3))

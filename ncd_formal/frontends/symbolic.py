@@ -28,7 +28,7 @@ from ncd_formal.errors import InputError
 from ncd_formal.sizes import Polynomial, Quotient, divide, quotient, remainder, size, variable
 
 _TORCH = str(Path(torch.__file__).parent)
-_HERE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent.parent)
 
 
 class UnknownSizeError(Exception):
@@ -244,7 +244,7 @@ _MACHINERY = (
     f"{_TORCH}/_dynamo/",
     f"{_TORCH}/fx/",
     f"{_TORCH}/utils/",
-    _HERE,
+    _PACKAGE,
 )
 _OPERATORS = f"{_TORCH}/_ops.py"
 # Model code that happens to live inside torch: its branches are the program's own.
@@ -253,7 +253,7 @@ _MODELS = (f"{_TORCH}/nn/modules/", f"{_TORCH}/nn/functional.py")
 
 def is_program_file(filename: str) -> bool:
     """Whether a line of the file may be shown as a place in the program."""
-    return not filename.startswith((_TORCH, _HERE, "<")) and "importlib" not in filename
+    return not filename.startswith((_TORCH, _PACKAGE, "<")) and "importlib" not in filename
 
 
 def at_line(filename: str, line: int) -> str:
@@ -311,7 +311,7 @@ class Recorder:
             filename = code.co_filename
             if code.co_name in _LAYOUT:
                 return
-            if filename.startswith(_HERE):
+            if filename.startswith(_PACKAGE):
                 break
             if not asked_by and not filename.startswith(_MACHINERY):
                 asked_by = filename

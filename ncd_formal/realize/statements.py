@@ -25,8 +25,6 @@ from ncd_formal.realize.tiles import (
     Plan,
     Product,
     admitted,
-    conjuncts,
-    leaves,
     matrix_product,
     on_host,
     product_of,
@@ -93,7 +91,10 @@ def polynomial_text(p: Polynomial, names: Mapping[str, str]) -> tuple[str, int]:
         sign = (" - " if c < 0 else " + ") if text else ("-" if c < 0 else "")
         text += sign + " * ".join(parts)
     single = len(p.terms) == 1 and p.terms[0][1] > 0
-    return text or "0", ATOM if text.isidentifier() or text.isdigit() else PRODUCT if single else SUM
+    return (
+        text or "0",
+        ATOM if text.isidentifier() or text.isdigit() else PRODUCT if single else SUM,
+    )
 
 
 def closed(text: str, level: int, needed: int) -> str:
@@ -149,7 +150,9 @@ class Symbols:
     def _state(self, fold: Fold) -> NameTree:
         if fold.monoid != "RescaledSum":
             wide = fold.monoid == "Sum" and len(self.plan.tile_of(fold.term)) > 1
-            stem = "acc" if wide else {"Sum": "total", "Max": "highest", "Min": "lowest"}[fold.monoid]
+            stem = (
+                "acc" if wide else {"Sum": "total", "Max": "highest", "Min": "lowest"}[fold.monoid]
+            )
             return self.names.fresh(stem)
         inner = fold.body
         if inner.op != "Reduce" or inner.args[1] != self.plan.tile:
@@ -318,7 +321,7 @@ class Statements:
             return self._predicate(t)
         if on_host(t):
             return self._scalar(_host(t, self.symbols)[0])
-        if op in {"Mul", "Inverse"} or op == "Select" and product_of(t).conditions:
+        if op in {"Mul", "Inverse"} or (op == "Select" and product_of(t).conditions):
             return self._product(product_of(t))
         if op == "Index":
             return replace(self.number(size(str(t.args[0]))), type="integer")
@@ -631,11 +634,7 @@ class Statements:
         values = [self.value(t) for t in over] + ([scalar] if scalar else [])
         made = self._multiply(values or [Value("1.0")])
         made = self._divided(self.float(made), [self.value(t) for t in under])
-        conditions = [
-            c
-            for c in self._conditions(product.conditions)
-            if c.within not in made.zero
-        ]
+        conditions = [c for c in self._conditions(product.conditions) if c.within not in made.zero]
         return self._where(conditions, made, Value("0.0"))
 
     def _divided(self, value: Value, by: Sequence[Value]) -> Value:
@@ -689,7 +688,7 @@ class Statements:
         values += [self._divided(Value("1.0"), [self.value(t)]) for t in under]
         values += [weight] if weight else []
         conditions = self._conditions(product.conditions)
-        if axis in self.plan.whole or weight and self._region and self._region.ends:
+        if axis in self.plan.whole or (weight and self._region and self._region.ends):
             conditions.append(self._in_range(axis))
         inner = [v for v in values if axis in v.axes]
         outer = [v for v in values if axis not in v.axes] + ([scalar] if scalar else [])
@@ -771,8 +770,11 @@ class Statements:
         axis_name = symbols.axes[axis]
         begin = symbols.names.fresh("begin") if bounds.starts else "0"
         passes = (
-            (f"Blocks of {axis_name} that every place of the tile takes in whole.",
-             f"{begin}, {whole}", False),
+            (
+                f"Blocks of {axis_name} that every place of the tile takes in whole.",
+                f"{begin}, {whole}",
+                False,
+            ),
             ("Blocks that reach past a bound.", f"{whole}, {end}", True),
         )
         states = {f.term: self._state(f) for f in folds}
@@ -781,7 +783,9 @@ class Statements:
             prologue += names
         for k, (comment, span, ends) in enumerate(passes):
             assumed = frozenset() if ends else bounds.upper.keys()
-            with self._within(_Region(frozenset({axis, BLOCK}), ends, frozenset(assumed))) as region:
+            with self._within(
+                _Region(frozenset({axis, BLOCK}), ends, frozenset(assumed))
+            ) as region:
                 if ends:
                     extent, level = symbols.extent(axis)
                     position = f"{start} + {symbols.axes[axis]}"
@@ -884,7 +888,9 @@ class Statements:
         conditions, inner = admitted(score)
         made = self._product(product_of(inner), to_base_two=True)
         known = self._conditions(conditions)
-        made = self._bind(replace(self._spread(made, axes), varying=True), self.stems.get(inner, "s"))
+        made = self._bind(
+            replace(self._spread(made, axes), varying=True), self.stems.get(inner, "s")
+        )
         if known:
             cut = self._where(known, made, Value(NOTHING))
             self._emit(f"{made.text} = {cut.text}", True)
@@ -898,9 +904,7 @@ class Statements:
         assert isinstance(state, tuple)
         mu, sums = state
         assert isinstance(mu, Value)
-        if any(
-            n.op == "First" and n.children[0] is fold.term for n in subterms(self.plan.term)
-        ):
+        if any(n.op == "First" and n.children[0] is fold.term for n in subterms(self.plan.term)):
             self.base_two = True
         back = self._infix(" * ", [mu, Value("LN_2")], PRODUCT, PRODUCT)
         return back, sums
@@ -1025,7 +1029,11 @@ class _Bounds:
             rising = plan.context.nonnegative(bound.coefficient(axis))
             start = symbols.starts.get(axis)
             if rising == greatest:
-                last = f"{start} + {symbols.blocks[axis]} - 1" if start else f"{symbols.blocks[axis]} - 1"
+                last = (
+                    f"{start} + {symbols.blocks[axis]} - 1"
+                    if start
+                    else f"{symbols.blocks[axis]} - 1"
+                )
                 names[axis] = f"({last})"
                 if start and bound.coefficient(axis).constant == 1:
                     # n0 + BLOCK − 1 + 1, as one would write it

@@ -12,11 +12,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
-from fractions import Fraction
 
 from ncd_formal.conditions import parse_comparison
 from ncd_formal.derivation import StreamedForm, steps
-from ncd_formal.errors import InputError
 from ncd_formal.frontends.shapes import Declaration
 from ncd_formal.realize.statements import (
     ATOM,
@@ -31,7 +29,16 @@ from ncd_formal.realize.statements import (
 )
 from ncd_formal.realize.tiles import NotEmitted, Plan, ordered, plan, tables
 from ncd_formal.sizes import Polynomial, size, variable
-from ncd_formal.wires import Argument, Term, indices_of, indices_text, is_axis, pretty, subterms, term
+from ncd_formal.wires import (
+    Argument,
+    Term,
+    indices_of,
+    indices_text,
+    is_axis,
+    pretty,
+    subterms,
+    term,
+)
 
 WIDTH = 100
 """The columns of a line."""
@@ -273,7 +280,9 @@ class _File:
             what += f", {several}{sizes} rounded up"
         lines = [f"# ({what}): blocks, warps and stages."]
         if hopper:
-            lines.append("# HOPPER is for sm_90 and later where the last dimensions are contiguous.")
+            lines.append(
+                "# HOPPER is for sm_90 and later where the last dimensions are contiguous."
+            )
 
         def entries(table: Mapping[tuple[int, ...], Mapping[str, int]]) -> Iterator[str]:
             for key, chosen in table.items():
@@ -363,8 +372,7 @@ class _File:
         )
         if self._multiplies:
             described += (
-                "  ``precision`` is how products of tiles read float32: "
-                '"ieee", "tf32x3" or "tf32".'
+                '  ``precision`` is how products of tiles read float32: "ieee", "tf32x3" or "tf32".'
             )
         lines += textwrap.wrap(described, WIDTH - 4)
         return [f"    {line}".rstrip() for line in [*lines, '"""']]
@@ -403,7 +411,9 @@ class _File:
                 text = f"{closed(text, level, PRODUCT)} // {by}"
             declared = list(self.inputs.values())[n].shape
             fresh = {v for own in declared for v in own.variables} - known
-            if len(fresh) == len(declared) > 1 and all(own is variable(str(own)) for own in declared):
+            if len(fresh) == len(declared) > 1 and all(
+                own is variable(str(own)) for own in declared
+            ):
                 yield f"    {', '.join(symbols.sizes[str(own)] for own in declared)} = shapes[{n}]"
                 known |= fresh
                 continue
@@ -451,7 +461,9 @@ class _File:
         blocks = {}
         for axis in plan.whole:
             block = symbols.blocks[axis]
-            blocks[block] = f"    {block} = max(16, triton.next_power_of_2({symbols.extent(axis)[0]}))"
+            blocks[block] = (
+                f"    {block} = max(16, triton.next_power_of_2({symbols.extent(axis)[0]}))"
+            )
         lines += blocks.values()
         arguments = [f"{symbols.output}.element_size()"]
         if blocks:
@@ -503,7 +515,9 @@ class _File:
             for axis in digits:
                 index = index * plan.context.axes[axis] + variable(axis)
             indices.append(index)
-        reads = [(symbols.inputs[str(t.args[0])], indices_of(str(t.args[1]))) for t in self.body.reads]
+        reads = [
+            (symbols.inputs[str(t.args[0])], indices_of(str(t.args[1]))) for t in self.body.reads
+        ]
         shown: dict[str, None] = {}
         for tensor, own in [*reads, (symbols.output, tuple(indices))]:
             parts = []
@@ -532,7 +546,7 @@ class _File:
         said: dict[str, str] = {}
         for name, own in sizes.items():
             least = context.least(name)
-            if least > 1 or least == 1 and name not in shown:
+            if least > 1 or (least == 1 and name not in shown):
                 said[f"{name} >= {least}"] = f"{own} < {least}"
         for p in context.assumptions:
             if p.variables <= sizes.keys():
@@ -567,7 +581,7 @@ class _Blackboard:
         shared = [
             t
             for t in reversed(list(subterms(*roots)))
-            if (t in folds or uses[t] > 1 and any(n.op == "Reduce" for n in subterms(t)))
+            if (t in folds or (uses[t] > 1 and any(n.op == "Reduce" for n in subterms(t))))
             and t not in roots
             and t.op not in {"First", "Second", "Tuple"}
             and not (t.op == "Reduce" and t.args[1] == form.tile)

@@ -1,0 +1,86 @@
+"""Sizes of blocks, warps and stages: what a kernel's table holds.
+
+Where matrices are multiplied they are measured: of the sizes that compile without spilling
+registers, the largest, for they read each input least often.  Elsewhere a law gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from ncd_formal.realize.tiles import Plan
+
+Table = dict[tuple[int, ...], dict[str, int]]
+"""(bytes of a number, width), or (bytes,) where nothing is held whole → the size of each axis's
+block, ``num_warps`` and ``num_stages``."""
+
+WIDTHS = (32, 64, 128)
+"""The widths that tables have, of axes that are held whole."""
+
+# (bytes, width): row, stream, warps, stages.  For sm_80, sm_90, sm_100 and gfx942, any strides.
+_CHAIN = {
+    (2, 32): (128, 64, 8, 2),
+    (2, 64): (128, 64, 8, 2),
+    (2, 128): (128, 32, 8, 2),
+    (4, 32): (64, 32, 8, 2),
+    (4, 64): (64, 32, 8, 2),
+    (4, 128): (32, 16, 8, 2),
+}
+_CHAIN_HOPPER = {
+    (2, 32): (128, 128, 8, 3),
+    (2, 64): (128, 128, 8, 3),
+    (2, 128): (128, 64, 8, 3),
+}
+# (bytes,): row, column, stream, warps, stages.
+_PRODUCT = {
+    (2,): (128, 128, 32, 8, 2),
+    (4,): (64, 64, 16, 8, 2),
+}
+_PRODUCT_HOPPER = {(2,): (128, 128, 64, 8, 3)}
+
+_NUMBERS = 4096
+"""How many numbers a tile holds where nothing is multiplied: 32 for each thread of 4 warps."""
+
+_LARGEST = 1024
+
+
+def tables(plan: Plan) -> tuple[Table, Table]:
+    """The table for any GPU, and what is better on Hopper and later where rows are contiguous.
+
+    Where it is not measured, blocks grow in turn while every tile holds few enough numbers.
+    """
+    flat = all(len(shape) <= 2 for shape in plan.shapes)
+    if plan.products and flat and plan.row and plan.whole:
+        axes = (plan.row, plan.stream)
+        return _table(axes, _CHAIN), _table(axes, _CHAIN_HOPPER)
+    if plan.products and flat and plan.row and plan.column:
+        axes = (plan.row, plan.column, plan.stream)
+        return _table(axes, _PRODUCT), _table(axes, _PRODUCT_HOPPER)
+    keys = [(size, width) for size in (2, 4) for width in WIDTHS]
+    if not plan.whole:
+        keys = [(size,) for size in (2, 4)]  # type: ignore[misc]
+    return {key: _grown(plan, key[-1]) for key in keys}, {}
+
+
+def _table(axes: Sequence[str], rows: Mapping[tuple[int, ...], tuple[int, ...]]) -> Table:
+    names = (*axes, "num_warps", "num_stages")
+    return {key: dict(zip(names, row, strict=True)) for key, row in rows.items()}
+
+
+def _grown(plan: Plan, width: int) -> dict[str, int]:
+    """Blocks of 16 at least that double in turn while no tile holds too many numbers."""
+
+    def most(sizes: Mapping[str, int]) -> int:
+        return max(prod(sizes.get(axis, width) for axis in shape) for shape in plan.shapes)
+
+    blocks = dict.fromkeys(plan.blocked, 16)
+    growing = list(blocks)
+    while growing:
+        for axis in list(growing):
+            larger = {**blocks, axis: 2 * blocks[axis]}
+            if larger[axis] <= _LARGEST and most(larger) <= _NUMBERS:
+                blocks = larger
+            else:
+                growing.remove(axis)
+    return {**blocks, "num_warps": 4 if most(blocks) <= 2 * _NUMBERS else 8, "num_stages": 2}

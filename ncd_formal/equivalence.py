@@ -191,12 +191,14 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     """
     about = certificate.about
     inputs, assumed, named = (about.get(key) for key in ("inputs", "assume", "parameters"))
-    texts = [inputs, dict.fromkeys(assumed, "") if isinstance(assumed, list) else None, named]
-    for text in texts:
-        if not isinstance(text, dict) or not all(
-            isinstance(v, str) for v in (*text, *text.values())
-        ):
-            raise CertificateError("the certificate does not say what its programs take")
+    if not (
+        isinstance(inputs, dict)
+        and isinstance(assumed, list)
+        and isinstance(named, dict)
+        and all(isinstance(t, str) for t in (*inputs, *inputs.values(), *assumed))
+        and all(isinstance(t, str) for t in (*named, *named.values()))
+    ):
+        raise CertificateError("the certificate does not say what its programs take")
     task = Task.build(left, right, inputs, tuple(assumed), named)
     context, own = task.elaboration.context, certificate.context
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
@@ -204,7 +206,8 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     if goals != again:
         raise CertificateError("the certificate is about other programs")
     same = (
-        {k: str(v) for k, v in context.axes.items()} == {k: str(v) for k, v in own.axes.items()}
+        # A proof may have named further axes.
+        all(own.axes.get(axis) is extent for axis, extent in context.axes.items())
         and dict(context.lower) == dict(own.lower)
         and context.assumptions == own.assumptions
         and dict(context.inputs) == dict(own.inputs)
@@ -412,6 +415,7 @@ class Task:
         for name, declaration in second_parameters.items():
             shared.setdefault(name, declaration)
         _check_matching(first_outputs, outputs, first, second, extra)
+        _buffers(first, second)
         elaboration = elaborate([first_outputs, outputs], context)
         conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
         runs = (
@@ -454,7 +458,13 @@ class Task:
         ]
         sizes = [c.removeprefix("sizes: ") for c in self.conditions]
         return Trials(
-            self.declarations, self.elaboration.context, sides[0], sides[1], sizes, self.assumed
+            self.declarations,
+            self.elaboration.context,
+            sides[0],
+            sides[1],
+            sizes,
+            self.assumed,
+            _buffers(*self.programs),
         )
 
     def notes(self) -> tuple[str, ...]:
@@ -608,6 +618,23 @@ def _check_matching(
             "parameters"
         )
     del extra
+
+
+def _buffers(first: Program, second: Program) -> dict[str, Any]:
+    """The buffers of both programs, whose values are part of what the programs are.
+
+    Errors: InputError where the two hold different values under one name.
+    """
+    held = {name: first.tensors[name] for name in first.buffers}
+    for name in second.buffers:
+        tensor = second.tensors[name]
+        known = held.setdefault(name, tensor)
+        if known.shape != tensor.shape or not bool((known == tensor).all()):
+            raise InputError(
+                f"buffer {name!r} holds different values in the two programs, so they differ "
+                "wherever it is used"
+            )
+    return held
 
 
 def _runner(

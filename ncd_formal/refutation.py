@@ -63,6 +63,8 @@ class Trials:
     right: Side
     size_conditions: Sequence[str] = ()
     input_conditions: Sequence[str] = ()
+    fixed: Tensors = field(default_factory=dict)
+    """The buffers of modules: their values are part of the programs."""
     mismatch: str = ""
     """Where the wires of one side disagree with PyTorch: the import is then not to be trusted."""
     compared: int = field(default=0)
@@ -122,6 +124,10 @@ class Trials:
         made: dict[str, torch.Tensor] = {}
         for name, declaration in self.declarations.items():
             shape = [s.evaluate(sizes) for s in declaration.shape]
+            if name in self.fixed:
+                held = self.fixed[name]
+                made[name] = held.double() if held.is_floating_point() else held.clone()
+                continue
             if declaration.kind == "boolean":
                 made[name] = torch.rand(shape, generator=generator) < 0.6
             elif declaration.kind == "integer":
@@ -225,7 +231,9 @@ class Trials:
                         break
         for digits in (0, 1, 2):
             rounded = {
-                k: v.mul(10**digits).round().div(10**digits) if v.is_floating_point() else v
+                k: v.mul(10**digits).round().div(10**digits)
+                if v.is_floating_point() and k not in self.fixed
+                else v
                 for k, v in best.inputs.items()
             }
             simpler = self.differ_at(best.sizes, rounded)

@@ -194,6 +194,32 @@ def test_zeros_for_masked_rows_are_not_the_definition() -> None:
     assert found.counterexample is not None and "nan" in found.counterexample.difference
 
 
+class Scaled(torch.nn.Module):
+    """Multiplies by a number that it holds in a buffer."""
+
+    factor: Tensor
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.full((4,), factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+def test_the_values_of_buffers_are_part_of_the_programs() -> None:
+    """Two modules that differ in a buffer alone are not proved equal."""
+    assert prove(Scaled(2.0), Scaled(2.0), {"x": "n 4"}).status == "proved"
+    with pytest.raises(InputError, match="buffer 'factor' holds different values"):
+        prove(Scaled(2.0), Scaled(3.0), {"x": "n 4"})
+
+
+def test_a_buffer_is_not_made_up_to_refute() -> None:
+    """Random values for a buffer of one side would show a difference that is not there."""
+    found = prove(Scaled(2.0), lambda x: 2 * x, {"x": "n 4"})
+    assert found.status == "undecided"
+
+
 # What cannot be used
 
 

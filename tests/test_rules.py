@@ -81,16 +81,20 @@ class Pool:
     """Random terms of one context, sorted by what is known of them."""
 
     name: str
-    seed: int = 0
+    count: int = 400
+    depth: int = 3
     by_fact: dict[str, list[Term]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.context = CONTEXTS[self.name]
-        self.generator = random.Random(f"{self.name} {self.seed}")
+        self.generator = random.Random(f"{self.name} {self.count}")
         self.terms = Terms(self.context, self.generator)
         self.facts = Facts(self.context)
-        self.numbers = [self.terms.number(k % 3) for k in range(400)]
-        self.pairs = [self.terms.pair(k % 2) for k in range(40)]
+        first = size(next(iter(self.context.axes)))
+        self.numbers = [self.terms.number(k % self.depth) for k in range(self.count)]
+        self.numbers += [input_at("B", [first]), input_at("R", [first]), input_at("E", [first])]
+        self.numbers += [term("Exp", input_at("R", [first])), term("Predicate", str(first - 1))]
+        self.pairs = [self.terms.pair(k % 2) for k in range(self.count // 10)]
         self.pairs += [term("Tuple", self.terms.number(1), pair) for pair in self.pairs[:20]]
         for name in NAMED:
             self.by_fact[name] = [t for t in self.numbers if self.facts.holds(name, t)]

@@ -57,10 +57,9 @@ def tables(plan: Plan) -> tuple[Table, Table]:
     if plan.products and flat and plan.row and plan.column:
         axes = (plan.row, plan.column, plan.stream)
         return _table(axes, _PRODUCT), _table(axes, _PRODUCT_HOPPER)
-    keys = [(size, width) for size in (2, 4) for width in WIDTHS]
-    if not plan.whole:
-        keys = [(size,) for size in (2, 4)]  # type: ignore[misc]
-    return {key: _grown(plan, key[-1]) for key in keys}, {}
+    if plan.whole:
+        return {(size, w): _grown(plan, w) for size in (2, 4) for w in WIDTHS}, {}
+    return {(size,): _grown(plan, 1) for size in (2, 4)}, {}
 
 
 def _table(axes: Sequence[str], rows: Mapping[tuple[int, ...], tuple[int, ...]]) -> Table:

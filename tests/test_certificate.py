@@ -610,13 +610,19 @@ def test_a_certificate_is_confirmed_for_its_programs_alone(tmp_path: Path) -> No
         changed(data, ["goals", 0, 2], data["goals"][0][2][::-1]),
         changed(data, ["context", "lower", "n"], 5),
         changed(data, ["context", "assumptions"], ["n - 1"]),
-        changed(data, ["context", "axes", "extra.0"], "n"),
+        changed(data, ["context", "axes", "b.0"], "2*b"),
+        changed(data, ["context", "axes", "n.0"], "n + 1"),
         changed(data, ["context", "inputs", "x"], "boolean"),
+        changed(data, ["context", "inputs", "x"], "extended"),
     ):
         held = accepted(new, tmp_path / "certificate.json")
         if held is not None:
             with pytest.raises(CertificateError):
                 confirm(held, pair.left, pair.right)
+    # An axis that the goals do not have is the proof's own business.
+    held = accepted(changed(data, ["context", "axes", "extra.0"], "n"), tmp_path / "more.json")
+    assert held is not None
+    confirm(held, pair.left, pair.right)
 
 
 @pytest.mark.parametrize(

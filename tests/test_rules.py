@@ -203,10 +203,15 @@ class Drawer:
             )
             if g.random() < 0.7:
                 values["w"] = str(size(g.choice(("0", "1", f"{extent} - 1", x))))
-        elif "Product" in f"{show(self.rule.left)} {values.get('m')!r}" and g.random() < 0.7:
+        elif "a" in values and self._multiplies(values) and g.random() < 0.7:
             # Products go wrong where −∞ meets an even number of negative factors.
             axes = [values[x] for x in sorted(self.axis_names) if x in ("x", "y")]
             values["a"] = input_at("E", map(size, map(str, axes)))
+
+    def _multiplies(self, values: Assignment) -> bool:
+        """Whether the law is about the monoid of products, here or always."""
+        monoids = [v for k, v in values.items() if self.rule.sorts[k] == "Monoid"]
+        return "(Product)" in f"{show(self.rule.left)} {monoids!r}"
 
     def _axes(self, values: Assignment) -> None:
         g, context = self.generator, self.pool.context

@@ -215,7 +215,7 @@ class Normaliser:
 
     def _mul_extended(self, a: Term, b: Term) -> Term:
         """A product that does not regroup, for −∞: only its order is settled."""
-        if a.digest > b.digest:
+        if _factor_key(a) > _factor_key(b):
             self.apply("mul-comm", a=a, b=b)
             a, b = b, a
         return mul(a, b)

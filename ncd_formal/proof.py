@@ -50,7 +50,7 @@ class Congruence:
             self._parent[node] = node
             self._members[node] = 1
             self._uses[node] = []
-            for child in set(node.children):
+            for child in dict.fromkeys(node.children):
                 self._uses[self.find(child)].append(node)
             signature = self._signature(node)
             known = self._signatures.setdefault(signature, node)

@@ -96,7 +96,7 @@ def _solve(
             chosen = picked[c, number] = z3.Bool(f"node{names[c]}-{number}")
             options.append(chosen)
             total.append(z3.If(chosen, node.cost, 0))
-            for child in set(node.children):
+            for child in dict.fromkeys(node.children):
                 solver.add(z3.Implies(chosen, z3.And(used[child], level[child] < level[c])))
         solver.add(z3.Implies(used[c], z3.Or(options)))
     solver.minimize(z3.Sum(total))

@@ -1,7 +1,7 @@
 """How large and how slow the search for a streamed form is.
 
-One row a program: e-nodes of the saturated graph, seconds in the e-graph, seconds for extraction and
-certificate, laws in the proof.  Results go to ``results/derivation.json``.
+One row a program: e-nodes of the saturated graph, seconds in the e-graph and in all, and the number
+of lemmas in the proof.  Results go to ``results/derivation.json``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""attention, streamed over m.  Derived by ncd_formal; regenerate it rather than edit it.
+"""attention, streamed over m.
+
+Derived by ncd_formal; regenerate it rather than edit it.
 
 Definition
     attention[b, h, n, d] = Σ_m t[b, h, n, m]·v[b, h, m, d] / (Σ_m t[b, h, n, m])
@@ -8,13 +10,13 @@ where
     (mu, (acc, total))[b, h, n, d] = fold_m_block fold_m_tile (s[b, h, n, m] if [M - m - 1 ≥ 0] else
         −∞, (v[b, h, m, d], 1))
     t[b, h, n, m] = exp(s[b, h, n, m] − max_m s[b, h, n, m])
-    s[b, h, n, m] = Σ_d q[b, h, n, d]·k[b, h, m, d] / sqrt(D)
-Exponents are to base 2: exp x = exp2(x · log2 e).
+    s[b, h, n, m] = Σ_d_1 q[b, h, n, d_1]·k[b, h, m, d_1] / sqrt(D)
+Exponents are taken to base 2: exp x = exp2(x · log2 e).
 Steps
     1. mul-comm: a·b = b·a
     2. split-masked-rescaled: blocks that run past the end have weight 0 there
     3. rescale-tuple
-    4. first: Tuples.
+    4. first
     5. mul-one
     6. rescale-sum: Σ exp(s)·v = exp(m)·o, where (m, o) is the rescaled sum of (s, v)
     7. inverse-cancel: a·(1/a) = 1
@@ -29,9 +31,9 @@ Steps
         of one fold: their common factor exp(m) cancels, also where every weight is 0 and both sides
         are undefined
 Conditions
-    m >= 1    checked at launch
+    m >= 1: checked at launch
 Certificate
-    sha256 a971fa90a7d1a0fc9c04c18cb6c1e97f8855611c9c74e29e0d80e92e9c31c57d
+    sha256 9b48794a268920a872b955c3d65fde712cdfe1390793d82a6c2b504aa7701b6c
 """
 
 import math
@@ -42,8 +44,8 @@ import triton.language as tl
 
 LOG2_E = 1.4426950408889634
 
-# (bytes of a number, D rounded up): blocks, warps and stages.
-# HOPPER is for sm_90 and later where the last dimensions are contiguous.
+# (bytes of a number, D rounded up): the sizes of blocks, warps and stages.
+# HOPPER is for sm_90 and later, where the last dimensions are contiguous.
 PORTABLE = {
     (2, 32): dict(BLOCK_N=128, BLOCK_M=64, num_warps=8, num_stages=2),
     (2, 64): dict(BLOCK_N=128, BLOCK_M=64, num_warps=8, num_stages=2),
@@ -71,14 +73,13 @@ def attention_kernel(
     INDEX: tl.constexpr, PRECISION: tl.constexpr,
 ):
     tl.static_assert(D <= BLOCK_D)
-    tl.static_assert(BLOCK_N % 16 == 0)
-    tl.static_assert(BLOCK_M % 16 == 0)
-    tl.static_assert(BLOCK_D % 16 == 0)
+    tl.static_assert(BLOCK_N % 16 == 0 and BLOCK_M % 16 == 0 and BLOCK_D % 16 == 0)
     blocks_n = tl.cdiv(N, BLOCK_N)
     n0 = tl.program_id(0) % blocks_n * BLOCK_N
     program = (tl.program_id(0) // blocks_n).to(tl.int64)
     h = program % H
     b = program // H
+    # The offsets that lead to a tile have 64 bits; those within it are of type INDEX.
     n = tl.arange(0, BLOCK_N).to(INDEX)
     in_n = n0 + n < N
     m = tl.arange(0, BLOCK_M).to(INDEX)
@@ -97,13 +98,14 @@ def attention_kernel(
     total = tl.full([BLOCK_N], 0.0, tl.float32)
     whole = M // BLOCK_M * BLOCK_M
     end = M
-    # Blocks of m that every place of the tile takes in whole.
+    # Blocks of m that lie within every bound.
     for m0 in tl.range(0, whole, BLOCK_M):
         k_tile = tl.load(
             k_at + tl.cast(m0, tl.int64) * k_m + k_offset, mask=in_d[None, :], other=0.0
         )
         s = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION) * scale
         higher = tl.maximum(mu, tl.max(s, 1))
+        # Before anything is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         rescale = tl.exp2(mu - shift)
         weight = tl.exp2(s - shift[:, None])
@@ -126,6 +128,7 @@ def attention_kernel(
         s = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION) * scale
         s = tl.where(in_m[None, :], s, -float("inf"))
         higher = tl.maximum(mu, tl.max(s, 1))
+        # Before anything is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         rescale = tl.exp2(mu - shift)
         weight = tl.exp2(s - shift[:, None])
@@ -154,21 +157,20 @@ def configuration_for(size, width, tensors):
     contiguous = all(each.dim() == 0 or each.stride(-1) == 1 for each in tensors)
     table = HOPPER if hopper and contiguous else PORTABLE
     if (size, width) not in table:
-        raise ValueError(
-            f"no configuration for numbers of {size} bytes and width {width}: give one"
-        )
+        raise ValueError(f"no configuration for size {size} and width {width}: give one")
     return table[size, width]
 
 
 def attention(q, k, v, configuration=None, precision="ieee"):
     """out[b, h, n, d] of q[b, h, n, d], k[b, h, m, d] and v[b, h, m, d], at any strides.
 
-    ``configuration`` names blocks, warps and stages as the tables do; by default it is looked up
-    there.  ``precision`` is how products of tiles read float32: "ieee", "tf32x3" or "tf32".
+    ``configuration`` gives the sizes of blocks, warps and stages as the tables do, where it is
+    looked up by default.  ``precision`` is how products of matrices read float32: "ieee", "tf32x3"
+    or "tf32".
     """
     shapes = [tuple(each.shape) for each in (q, k, v)]
     expected = "q[b, h, n, d], k[b, h, m, d], v[b, h, m, d]"
-    if [len(shape) for shape in shapes] != [4, 4, 4]:
+    if [len(each) for each in shapes] != [4, 4, 4]:
         raise ValueError(f"expected {expected}, not the shapes {shapes}")
     B, H, N, D = shapes[0]
     M = shapes[1][2]
@@ -177,7 +179,7 @@ def attention(q, k, v, configuration=None, precision="ieee"):
     types = {each.dtype for each in (q, k, v)}
     if len(types) > 1 or not types <= {torch.float16, torch.bfloat16, torch.float32}:
         names = sorted(map(str, types))
-        raise ValueError(f"expected one of float16, bfloat16, float32, not {names}")
+        raise ValueError(f"expected one of float16, bfloat16 and float32, not {names}")
     if len({each.device for each in (q, k, v)}) > 1:
         raise ValueError("the tensors are on several devices")
     out = torch.empty((B, H, N, D), dtype=q.dtype, device=q.device)

@@ -180,7 +180,8 @@ class Normaliser:
             others = list(factors)
             others.remove(chosen)
             rest, body = self._comb(others), chosen.children[1]
-            if not self.judge.context.stands_alone(axis):
+            # A number comes out of a sum again.
+            if rest.op == "Constant" or not self.judge.context.stands_alone(axis):
                 continue
             self._mul(rest, chosen)
             if axis in rest.axes:

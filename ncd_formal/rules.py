@@ -362,7 +362,11 @@ def _truth_at(truth: bool) -> Callable[..., bool]:
         exists = all(v in spoken or context.nonempty(v) for v in w.variables if is_axis(v))
         if not inside or not exists or not context.stands_alone(str(axis)):
             return False
-        return _known_truth(judge, substitute(subject, {str(axis): w})) is truth
+        try:
+            there = substitute(subject, {str(axis): w})
+        except ValueError:  # an axis of w is bound inside
+            return False
+        return _known_truth(judge, there) is truth
 
     return decide
 

@@ -2,7 +2,7 @@
 
 :func:`exactly` is ``semantics.denote`` itself over numbers that do not round: a rational stays one,
 and exp, log and √ of rationals are carried to 100 digits, where a difference that is smaller than
-80 of them is 0.  So a test can tell "is 0" from "is small", which float64 cannot.
+60 of them is 0.  So a test can tell "is 0" from "is small", which float64 cannot.
 
 :class:`Terms` draws random terms of a context; :class:`Inputs` gives their inputs values, any index
 included, because an input is a total function.
@@ -29,7 +29,7 @@ from ncd_formal.sizes import size
 from ncd_formal.wires import Term, term
 
 DIGITS = decimal.Context(prec=100, Emax=10**6, Emin=-(10**6))
-NOISE = Decimal(10) ** -80
+NOISE = Decimal(10) ** -60
 LARGEST_EXPONENT = 80
 """exp of more is not computed: sums of such terms would need more digits."""
 
@@ -114,7 +114,7 @@ def _transcendental(
     return function
 
 
-EXACT_FUNCTIONS = {
+EXACT_FUNCTIONS: Mapping[str, Any] = {
     "_exp": _transcendental(semantics._exp, DIGITS.exp),
     "_log": _transcendental(semantics._log, DIGITS.ln),
     "_sqrt": _transcendental(semantics._sqrt, DIGITS.sqrt),

@@ -126,20 +126,21 @@ def disagreements(graph: Graph, evaluators: Sequence[Evaluator]) -> tuple[list[s
     waiting: list[tuple[str, tuple[Any, ...], Any]] = []
     for op, (sorts, sort) in SIGNATURE.items():
         for row in functions[op].rows:
-            arguments: list[Any] = []
+            read_arguments: list[Any] = []
             for own, value in zip(sorts, row.inputs, strict=True):
                 if own == "String":
-                    arguments.append(engine.value_to_string(value))
+                    read_arguments.append(engine.value_to_string(value))
                 elif own == "BigRat":
-                    arguments.append(Fraction(engine.value_to_bigrat(value)))
+                    read_arguments.append(Fraction(engine.value_to_bigrat(value)))
                 else:
-                    arguments.append((own, value))
-            waiting.append((op, tuple(arguments), (sort, row.output)))
+                    read_arguments.append((own, value))
+            waiting.append((op, tuple(read_arguments), (sort, row.output)))
     standing: dict[Any, Term] = {}
     found: list[str] = []
     compared = 0
     while waiting:
-        later, new = [], dict[Any, Term]()
+        later: list[tuple[str, tuple[Any, ...], Any]] = []
+        new: dict[Any, Term] = {}
         for op, arguments, own in waiting:
             made: list[Argument] = []
             for a in arguments:

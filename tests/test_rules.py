@@ -401,7 +401,7 @@ def test_what_is_listed_as_harmless_is_a_condition() -> None:
 
 @pytest.mark.parametrize(("name", "dropped"), weakened())
 def test_a_condition_cannot_be_dropped(name: str, dropped: int) -> None:
-    """Without the condition the law has a false instance, or the condition is listed as harmless."""
+    """Without it the law has a false instance, or it is listed as harmless."""
     rule = table()[name]
     reason = HARMLESS.get((name, show(rule.conditions[dropped])))
     found = counterexample(rule, dropped, CONFIRMED if reason else SEARCHED)
@@ -470,7 +470,7 @@ PROGRAMS = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", rules_folder().glob("*.egg"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(rules_folder().glob("*.egg")), ids=lambda path: path.stem)
 def test_no_law_knows_a_program(path: Any) -> None:
     """Laws are algebra: what follows for attention must follow from them."""
     assert not PROGRAMS.findall(path.read_text(encoding="utf-8"))

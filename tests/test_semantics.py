@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -32,10 +34,10 @@ from tests.exact import (
 RANKS = {"R": 1, "S": 2, "B": 1, "E": 2, "N": 0}
 EXTENT = 3
 
-_FLOATS = {
+_FLOATS: Mapping[str, Any] = {
     "_exp": lambda a: math.exp(min(a, 700)),
-    "_log": lambda a: math.log(a),
-    "_sqrt": lambda a: math.sqrt(a),
+    "_log": math.log,
+    "_sqrt": math.sqrt,
 }
 
 
@@ -51,7 +53,9 @@ def arrays(context: Context, generator: random.Random) -> dict[str, npt.NDArray[
     return result
 
 
-def reader(inputs: Mapping[str, npt.NDArray[np.float64]]) -> semantics.Callable[..., Value]:
+def reader(
+    inputs: Mapping[str, npt.NDArray[np.float64]],
+) -> Callable[[str, tuple[int, ...]], Value]:
     """The same arrays as total functions: an index past an edge reads the edge."""
 
     def read(name: str, index: tuple[int, ...]) -> Value:
@@ -113,8 +117,12 @@ def test_functions_are_known_by_value(function: str) -> None:
     found = Evaluator(context, {"n": 5}, {"X": values})(root)
     for i, value in enumerate(values):
         read: Value = NINF if value == -math.inf else float(value)
-        expected = denote(root, context, {"n": 5}, lambda name, at, read=read: read, {"x.0": i})
+        expected = denote(root, context, {"n": 5}, partial(_always, read), {"x.0": i})
         assert agrees(found, expected, {"x.0": i})
+
+
+def _always(value: Value, name: str, index: tuple[int, ...]) -> Value:
+    return value
 
 
 # Cases by hand ------------------------------------------------------------------------------
@@ -176,10 +184,17 @@ def test_an_empty_reduction_is_the_unit() -> None:
     """
     context = Context(axes={"x.0": size("n")}, lower={"n": 0})
     body = wires.input_at("A", [size("x.0")])
-    units = {"Sum": 0, "Product": 1, "Max": NINF, "Min": UNDEF, "All": 1, "Any": 0}
+    units: Mapping[str, Any] = {
+        "Sum": 0,
+        "Product": 1,
+        "Max": NINF,
+        "Min": UNDEF,
+        "All": 1,
+        "Any": 0,
+    }
     for monoid, unit in units.items():
         root = wires.reduce(term(monoid), "x.0", body)
-        expected = Fraction(unit) if isinstance(unit, int) else unit
+        expected: Value = Fraction(unit) if isinstance(unit, int) else unit
         assert same(value(root, context, n=0), expected)
         assert agrees(Evaluator(context, {"n": 0}, {"A": np.ones(3)})(root), expected, {})
     root = wires.reduce(
@@ -214,7 +229,7 @@ def test_a_rescaled_sum_is_the_weighted_sum_against_the_maximum(seed: int) -> No
     values = [Fraction(generator.randint(-3, 3)) for _ in range(count)]
     context = Context(axes={"x.0": size("n")})
     body = wires.pair(*(wires.input_at(name, [size("x.0")]) for name in "SV"))
-    read = {"S": scores, "V": values}
+    read: Mapping[str, list[Any]] = {"S": scores, "V": values}
     root = wires.reduce(wires.RESCALED_SUM, "x.0", body)
     found = exactly(root, context, {"n": count}, lambda name, at: read[name][at[0]], {})
     numbers = [s for s in scores if isinstance(s, Fraction)]
@@ -282,7 +297,7 @@ def test_products_do_not_regroup() -> None:
 def test_a_pair_is_no_number() -> None:
     """Terms that would use a pair as a number, or a number as a pair, cannot be formed."""
     pair = wires.pair(wires.ONE, wires.ZERO)
-    for build in (
+    builders: tuple[Callable[[], Term], ...] = (
         lambda: wires.add(wires.ZERO, pair),
         lambda: wires.select(pair, wires.ONE, wires.ONE),
         lambda: wires.select(wires.ONE, pair, wires.ONE),
@@ -291,7 +306,8 @@ def test_a_pair_is_no_number() -> None:
         lambda: wires.reduce(wires.RESCALED_SUM, "x.0", wires.ONE),
         lambda: wires.reduce(wires.RESCALED_SUM, "x.0", wires.pair(pair, wires.ONE)),
         lambda: wires.reduce(term("Both", wires.SUM, wires.SUM), "x.0", wires.ONE),
-    ):
+    )
+    for build in builders:
         with pytest.raises(TypeError):
             build()
     assert pair.shape == (None, None)

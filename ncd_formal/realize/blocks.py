@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 from ncd_formal.realize.tiles import Plan
 
@@ -52,8 +53,8 @@ def tables(plan: Plan) -> tuple[Table, Table]:
     """
     flat = all(len(shape) <= 2 for shape in plan.shapes)
     if plan.products and flat and plan.row and plan.whole:
-        axes = (plan.row, plan.stream)
-        return _table(axes, _CHAIN), _table(axes, _CHAIN_HOPPER)
+        two = (plan.row, plan.stream)
+        return _table(two, _CHAIN), _table(two, _CHAIN_HOPPER)
     if plan.products and flat and plan.row and plan.column:
         axes = (plan.row, plan.column, plan.stream)
         return _table(axes, _PRODUCT), _table(axes, _PRODUCT_HOPPER)
@@ -62,7 +63,7 @@ def tables(plan: Plan) -> tuple[Table, Table]:
     return {(size,): _grown(plan, 1) for size in (2, 4)}, {}
 
 
-def _table(axes: Sequence[str], rows: Mapping[tuple[int, ...], tuple[int, ...]]) -> Table:
+def _table(axes: Sequence[str], rows: Mapping[Any, tuple[int, ...]]) -> Table:
     names = (*axes, "num_warps", "num_stages")
     return {key: dict(zip(names, row, strict=True)) for key, row in rows.items()}
 

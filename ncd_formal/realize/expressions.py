@@ -38,7 +38,7 @@ from ncd_formal.realize.tiles import (
     product_of,
 )
 from ncd_formal.sizes import Polynomial, size, variable
-from ncd_formal.wires import Term, indices_of, is_axis, subterms
+from ncd_formal.wires import MINUS_ONE, Term, indices_of, is_axis, subterms
 
 NOTHING = '-float("inf")'
 """−∞, the score of what is not there."""
@@ -219,11 +219,15 @@ class Expressions:
                 shown = f"~{closed(truths[0].text, truths[0].level, ATOM)}"
                 return replace(truths[0], text=shown, level=PRODUCT, marks=None)
             return self._infix(" & " if op == "And" else " | ", truths)
-        reals = [self.real(c) for c in t.children]
         if op == "Add":
-            made = self.infix(" + ", *reals)
-            zero = reals[0].zero & reals[1].zero if made.finite else frozenset[str]()
+            left, right = t.children
+            taken = right.op == "Mul" and right.children[0] is MINUS_ONE
+            terms = (left, right.children[1]) if taken else (left, right)
+            summands = [self.real(c) for c in terms]
+            made = self._infix(" - " if taken else " + ", summands)
+            zero = summands[0].zero & summands[1].zero if made.finite else frozenset[str]()
             return replace(made, zero=zero)
+        reals = [self.real(c) for c in t.children]
         if op in {"Less", "Equal"}:
             return self.infix(" < " if op == "Less" else " == ", *reals)
         if op in {"Maximum", "Minimum"}:
@@ -235,20 +239,18 @@ class Expressions:
             absent = self.infix(" == ", score, Value(NOTHING))
             power = replace(self.call("tl.exp", self.infix(" - ", score, shift)), finite=False)
             return self.where([absent], Value("0.0"), power)
-        if op == "Function":
-            return self._function(str(t.args[0]), reals[0])
-        name = {"Exp": "exp", "Log": "log", "Sqrt": "sqrt_rn", "Abs": "abs"}[op]
-        return replace(self.call(f"tl.{name}", *reals), finite=op == "Abs" and reals[0].finite)
+        return self._function(str(t.args[0]) if op == "Function" else op, reals[-1])
 
     def _function(self, name: str, x: Value) -> Value:
-        if name in {"erf", "sin", "cos", "floor", "ceil"}:
-            return self.call(f"tl.{name}", x)
-        if name in {"tanh", "sinh", "cosh"}:
-            self.helpers.add(name)
-            return replace(self.call(name, x), finite=name == "tanh" and x.finite)
         if name == "tan":
             return self.infix(" / ", self.call("tl.sin", x), self.call("tl.cos", x))
-        raise NotEmitted(f"the function {name}")
+        if name not in _FUNCTIONS:
+            raise NotEmitted(f"the function {name}")
+        if "." not in _FUNCTIONS[name]:
+            self.helpers.add(name)
+        finite = x.finite and name in _BOUNDED
+        zero = x.zero if finite and name in _ZERO_AT_ZERO else frozenset[str]()
+        return replace(self.call(_FUNCTIONS[name], x), finite=finite, zero=zero)
 
     # Text of tiles
 
@@ -372,9 +374,7 @@ class Expressions:
     def in_range(self, axis: str) -> Value:
         """Which places of a tile lie within an axis."""
         varying = self.runs_along(axis)
-        return Value(
-            self.symbols.inside[axis], (axis,), type="truth", varying=varying, marks=axis
-        )
+        return Value(self.symbols.inside[axis], (axis,), type="truth", varying=varying, marks=axis)
 
     def conditions(self, conditions: Iterable[Term]) -> list[Value]:
         """The conditions that are not known to hold here."""
@@ -383,11 +383,10 @@ class Expressions:
 
     # Memory
 
-    def address(
-        self, pointer: str, indices: Sequence[Polynomial], strides: Sequence[str]
-    ) -> Value:
+    def address(self, pointer: str, indices: Sequence[Polynomial], strides: Sequence[str]) -> Value:
         """Pointers to a tile: where it starts, by 64-bit offsets, and the offsets within it."""
-        fixed, moving = [], []
+        fixed: list[str] = []
+        moving: list[str] = []
         steps: dict[str, list[str]] = {}
         for index, stride in zip(indices, strides, strict=True):
             lead = index
@@ -466,10 +465,12 @@ class Expressions:
             mask = f", mask={self.show(self.all_of(conditions), at.axes)}, other={other}"
         text = f"tl.load({at.text}{mask})"
         type_ = {"real": "stored", "integer": "integer", "boolean": "truth"}[declaration.kind]
-        if type_ == "stored" and t not in self.plan.matrices:
-            text, type_ = f"{text}.to(tl.float32)", "float32"
         read = Value(text, at.axes, type=type_, zero=zero, varying=at.varying)
-        return self.bind(read, f"{pointer}_tile" if at.axes else f"{pointer}_value")
+        read = self.bind(read, f"{pointer}_tile" if at.axes else f"{pointer}_value")
+        if type_ == "stored" and t not in self.plan.matrices:
+            self.emit(f"{read.text} = {read.text}.to(tl.float32)", read.varying)
+            return replace(read, type="float32")
+        return read
 
     # Products and reductions
 
@@ -516,7 +517,11 @@ class Expressions:
         """A product of numbers, times an expression of the launcher."""
         number = self._number(product, times)
         over, under = self._factors(product)
-        made = self.as_float(self.multiply([*over, *([number] if number else [])] or [_ONE]))
+        if over and number and number.text == "-1.0":
+            made = self.as_float(self.multiply(over))
+            made = replace(made, text=f"-{closed(made.text, made.level, PRODUCT)}", level=SUM)
+        else:
+            made = self.as_float(self.multiply([*over, *([number] if number else [])] or [_ONE]))
         for divisor in under:
             made = self.infix(" / ", made, divisor)
         conditions = self.conditions(product.conditions)
@@ -537,7 +542,9 @@ class Expressions:
         conditions = self.conditions(terms)
         if axis in self.plan.whole:
             conditions.append(self.in_range(axis))
-        return self.reduced(monoid.op.lower(), self.where(conditions, self.real(inner), absent), axis)
+        return self.reduced(
+            monoid.op.lower(), self.where(conditions, self.real(inner), absent), axis
+        )
 
     def reduced(self, function: str, value: Value, axis: str) -> Value:
         """A tile without one of its dimensions."""
@@ -596,9 +603,7 @@ class Expressions:
                     sides[k] = replace(cut, zero=side.zero | set(condition.axes))
                     left_out = True
         places = ((pair[0], axis), (axis, pair[1]))
-        shown = [
-            self._operand(side, sides[1 - k], places[k]) for k, side in enumerate(sides)
-        ]
+        shown = [self._operand(side, sides[1 - k], places[k]) for k, side in enumerate(sides)]
         shown += [to.text] if to else []
         finite = all(side.finite for side in sides)
         zero = (sides[0].zero | sides[1].zero) - {axis} if finite else frozenset[str]()
@@ -622,6 +627,20 @@ class Expressions:
 
 
 _ZERO, _ONE = Value("0.0"), Value("1.0")
+
+_FUNCTIONS = {
+    "Exp": "tl.exp",
+    "Log": "tl.log",
+    "Sqrt": "tl.sqrt_rn",
+    "Abs": "tl.abs",
+    **{name: f"tl.{name}" for name in ("erf", "sin", "cos", "floor", "ceil")},
+    **{name: name for name in ("tanh", "sinh", "cosh")},
+}
+"""Operators and functions → what computes them; without a dot, a helper in the file."""
+_BOUNDED = frozenset({"Abs", "erf", "sin", "cos", "tanh", "floor", "ceil"})
+"""Those that take numbers to numbers, in float32 too."""
+_ZERO_AT_ZERO = _BOUNDED - {"cos"}
+"""Those of them that are 0 at 0."""
 
 _OPERATORS = {
     # how tightly it binds, the type of the result, how tightly operands must bind

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ncd_formal.frontends.shapes import Declaration
 from ncd_formal.realize.expressions import NOTHING, Expressions, Region, Value, Wire
-from ncd_formal.realize.symbols import ATOM, NameTree, Symbols, closed, polynomial_text
+from ncd_formal.realize.symbols import ATOM, PRODUCT, NameTree, Symbols, closed, polynomial_text
 from ncd_formal.realize.tiles import BLOCK, Fold, Plan, admitted, product_of
 from ncd_formal.sizes import Polynomial, size, variable
 from ncd_formal.wires import Term, is_axis, subterms
@@ -50,23 +50,29 @@ class Body(Expressions):
         for axis in plan.spread:
             blocks = symbols.names.fresh(f"blocks_{symbols.axes[axis]}")
             block, start = symbols.blocks[axis], symbols.starts[axis]
-            self.emit(f"{blocks} = tl.cdiv({symbols.extent(axis)}, {block})")
             last = axis == plan.spread[-1] and not plan.grid
+            longest_first = axis == plan.row and any(b.ends_later_below for b in self.bounds)
+            if longest_first or not last:
+                self.emit(f"{blocks} = tl.cdiv({symbols.extent(axis)}, {block})")
             place, note = left if last else f"{left} % {blocks}", ""
-            if axis == plan.row and any(b.ends_later_below for b in self.bounds):
+            if longest_first:
                 place, note = f"({blocks} - 1 - {place})", "  # the longest first"
             self.emit(f"{start} = {place} * {block}{note}")
             left = f"{left} // {blocks}"
         if plan.grid:
             program = symbols.names.fresh("program")
-            # Offsets between tiles need 64 bits.
-            self.emit(f"{program} = {closed(left, ATOM if not plan.spread else 0, ATOM)}.to(tl.int64)")
+            self.emit(
+                f"{program} = {closed(left, PRODUCT if plan.spread else ATOM, ATOM)}.to(tl.int64)"
+            )
             left = program
             for axis in reversed(plan.grid[1:]):
                 extent = symbols.extent(axis, ATOM)
                 self.emit(f"{symbols.axes[axis]} = {left} % {extent}")
                 left = f"{left} // {extent}"
             self.emit(f"{symbols.axes[plan.grid[0]]} = {left}")
+        self.emit(
+            "# The offsets that lead to a tile have 64 bits; those within it are of type INDEX."
+        )
         named: set[str] = set()
         for axis in plan.arranged(plan.roles):
             name = symbols.axes[axis]
@@ -139,7 +145,9 @@ class Body(Expressions):
         elif fold.monoid != "Sum":
             larger = self.call(f"tl.{fold.monoid.lower()}imum", state, self.real(body))
             self.emit(f"{state.text} = {larger.text}")
-        elif body.op == "Reduce" and body.args[1] == self.plan.tile and body.children[0].op == "Sum":
+        elif (
+            body.op == "Reduce" and body.args[1] == self.plan.tile and body.children[0].op == "Sum"
+        ):
             made = self.contraction(self.plan.stream, product_of(body.children[1]), to=state)
             self.emit(f"{state.text} = {made.text}")
         else:
@@ -153,7 +161,9 @@ class Body(Expressions):
         assert isinstance(mu, Value)
         s = self._exponent(score, (*mu.axes, axis))
         higher = self.bind(self.call("tl.maximum", mu, self.reduced("max", s, axis)), "higher")
-        # While nothing is admitted μ = −∞, and −∞ − (−∞) is no exponent: then 0 serves as well.
+        self.emit(
+            "# Before anything is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves."
+        )
         nothing_yet = self.infix(" == ", higher, Value(NOTHING))
         shift = self.bind(self.where([nothing_yet], Value("0.0"), higher), "shift")
         rescale = self.bind(self.call("tl.exp2", self.infix(" - ", mu, shift)), "rescale")

@@ -12,7 +12,7 @@ most contractions become products of matrices, the operation that GPUs are built
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce as fold_left
 from itertools import combinations
@@ -28,6 +28,7 @@ from ncd_formal.wires import (
     Argument,
     Term,
     inverse,
+    negative,
     subterms,
     term,
 )
@@ -57,31 +58,31 @@ class NotEmitted(InputError):
 # Terms as the generator reads them --------------------------------------------------------------
 
 
-def ordered(root: Term, inputs: Sequence[str], regroup: bool = True) -> Term:
+def ordered(root: Term, inputs: Sequence[str], regrouped: Collection[str] = _COMMUTATIVE) -> Term:
     """The term with the operands of commutative operators in one order.
 
     Which of ``k·q`` and ``q·k`` a search finds is chance; what is printed must not be.  Numbers
     come first in products and last in sums; what divides or is taken away comes last; and what
-    reads inputs stands where the first of them is declared.  With ``regroup``, products of products
-    and sums of sums are ordered as one.
+    reads inputs stands where the first of them is declared.  A product of products, and likewise
+    for every operator in ``regrouped``, is ordered as one.
     """
     place = {name: k for k, name in enumerate(inputs)}
     made: dict[Term, Term] = {}
-    first: dict[Term, int] = {}
+    earliest: dict[Term, int] = {}
 
     def position(t: Term) -> int:
         """The place of the first input that a term reads; −1 for none."""
-        if t not in first:
+        if t not in earliest:
             for node in subterms(t):
                 own = [place.get(str(node.args[0]), len(place))] if node.op == "Input" else []
-                own += [first[c] for c in node.children if first[c] >= 0]
-                first[node] = min(own, default=-1)
-        return first[t]
+                own += [earliest[c] for c in node.children if earliest[c] >= 0]
+                earliest[node] = min(own, default=-1)
+        return earliest[t]
 
     def operands(t: Term, op: str) -> list[Term]:
         if t.op != op:
             return [t]
-        return [x for c in t.children for x in (operands(c, op) if regroup else [c])]
+        return [x for c in t.children for x in (operands(c, op) if op in regrouped else [c])]
 
     def key(t: Term, op: str) -> tuple[bool, int, bool, str]:
         divides = op == "Mul" and t.op == "Inverse"
@@ -90,8 +91,10 @@ def ordered(root: Term, inputs: Sequence[str], regroup: bool = True) -> Term:
         return divides, len(place) if op == "Add" and where < 0 else where, taken, t.digest
 
     def commuted(t: Term) -> Term:
-        sequence = sorted(operands(t, t.op), key=lambda x: key(x, t.op))
-        return fold_left(lambda a, b: term(t.op, a, b), sequence)
+        first, *others = sorted(operands(t, t.op), key=lambda x: key(x, t.op))
+        if first is MINUS_ONE:  # −(a·b), as ``negative`` writes it
+            return negative(fold_left(lambda a, b: term(t.op, a, b), others))
+        return fold_left(lambda a, b: term(t.op, a, b), others, first)
 
     for node in subterms(root):
         args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
@@ -299,7 +302,7 @@ def plan(form: StreamedForm, inputs: Sequence[str]) -> Plan:
     # A block of columns would do again what does not depend on columns: such are held together.
     repeats = {a: any(a not in varies[w] for w in measured.works) for a in chosen}
     row_and_column: list[str | None] = []
-    row_and_column += sorted(chosen, key=lambda a: (repeats[a], output.index(a)))
+    row_and_column += sorted(chosen, key=lambda a: (repeats[str(a)], output.index(str(a))))
     if len(chosen) == 1 and repeats[chosen[0]]:
         row_and_column.insert(0, None)
     row, column = [*row_and_column, None, None][:2]

@@ -105,7 +105,7 @@ def attention_kernel(
         )
         s = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION) * scale
         higher = tl.maximum(mu, tl.max(s, 1))
-        # Before anything is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.
+        # Until a place is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         rescale = tl.exp2(mu - shift)
         weight = tl.exp2(s - shift[:, None])
@@ -128,7 +128,7 @@ def attention_kernel(
         s = tl.dot(q_tile, tl.trans(k_tile), input_precision=PRECISION) * scale
         s = tl.where(in_m[None, :], s, -float("inf"))
         higher = tl.maximum(mu, tl.max(s, 1))
-        # Before anything is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.
+        # Until a place is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         rescale = tl.exp2(mu - shift)
         weight = tl.exp2(s - shift[:, None])

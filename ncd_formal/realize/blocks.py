@@ -33,6 +33,15 @@ _CHAIN_HOPPER = {
     (2, 64): (128, 128, 8, 3),
     (2, 128): (128, 64, 8, 3),
 }
+# The same where a tile of rows by stream is read too, a mask or a bias: it takes registers.
+_CHAIN_WITH_TILE = {
+    (2, 32): (128, 32, 8, 2),
+    (2, 64): (64, 64, 8, 2),
+    (2, 128): (64, 32, 8, 2),
+    (4, 32): (64, 32, 8, 2),
+    (4, 64): (32, 32, 4, 2),
+    (4, 128): (32, 16, 8, 2),
+}
 # (bytes,): row, column, stream, warps, stages.
 _PRODUCT = {
     (2,): (128, 128, 32, 8, 2),
@@ -40,8 +49,8 @@ _PRODUCT = {
 }
 _PRODUCT_HOPPER = {(2,): (128, 128, 64, 8, 3)}
 
-_NUMBERS = 4096
-"""How many numbers a tile holds where nothing is multiplied: 32 for each thread of 4 warps."""
+_NUMBERS = 2048
+"""How many numbers a tile holds where it is not measured: 16 for each thread of 4 warps."""
 
 _LARGEST = 1024
 
@@ -54,6 +63,8 @@ def tables(plan: Plan) -> tuple[Table, Table]:
     flat = all(len(shape) <= 2 for shape in plan.shapes)
     if plan.products and flat and plan.row and plan.whole:
         two = (plan.row, plan.stream)
+        if any(t.op == "Input" and {*two} <= own for t, own in plan.varies.items()):
+            return _table(two, _CHAIN_WITH_TILE), {}
         return _table(two, _CHAIN), _table(two, _CHAIN_HOPPER)
     if plan.products and flat and plan.row and plan.column:
         axes = (plan.row, plan.column, plan.stream)
@@ -83,4 +94,4 @@ def _grown(plan: Plan, width: int) -> dict[str, int]:
                 blocks = larger
             else:
                 growing.remove(axis)
-    return {**blocks, "num_warps": 4 if most(blocks) <= 2 * _NUMBERS else 8, "num_stages": 2}
+    return {**blocks, "num_warps": 4 if most(blocks) <= 4 * _NUMBERS else 8, "num_stages": 2}

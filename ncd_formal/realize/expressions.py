@@ -227,9 +227,12 @@ class Expressions:
             made = self._infix(" - " if taken else " + ", summands)
             zero = summands[0].zero & summands[1].zero if made.finite else frozenset[str]()
             return replace(made, zero=zero)
-        reals = [self.real(c) for c in t.children]
         if op in {"Less", "Equal"}:
-            return self.infix(" < " if op == "Less" else " == ", *reals)
+            values = [self.value(c) for c in t.children]
+            if any(v.type != "integer" for v in values):  # whole numbers are compared exactly
+                values = list(map(self.as_float, values))
+            return self._infix(" < " if op == "Less" else " == ", values)
+        reals = [self.real(c) for c in t.children]
         if op in {"Maximum", "Minimum"}:
             # The undefined spreads, as NaN then does.
             return self.call(f"tl.{op.lower()}", *reals, last="propagate_nan=tl.PropagateNan.ALL")

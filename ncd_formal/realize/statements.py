@@ -28,6 +28,7 @@ class Body(Expressions):
         stems: Mapping[Term, str],
     ) -> None:
         super().__init__(plan, symbols, inputs, stems)
+        self._shared_weights: dict[Term, tuple[Value, Value, Value]] = {}
         self.bounds = [Bounds(plan, symbols, loop) for loop in plan.loops]
         self._place()
         for loop, bounds in zip(plan.loops, self.bounds, strict=True):
@@ -60,11 +61,11 @@ class Body(Expressions):
             self.emit(f"{start} = {place} * {block}{note}")
             left = f"{left} // {blocks}"
         if plan.grid:
-            program = symbols.names.fresh("program")
-            self.emit(
-                f"{program} = {closed(left, PRODUCT if plan.spread else ATOM, ATOM)}.to(tl.int64)"
-            )
-            left = program
+            left = f"{closed(left, PRODUCT if plan.spread else ATOM, ATOM)}.to(tl.int64)"
+            if len(plan.grid) > 1:
+                program = symbols.names.fresh("program")
+                self.emit(f"{program} = {left}")
+                left = program
             for axis in reversed(plan.grid[1:]):
                 extent = symbols.extent(axis, ATOM)
                 self.emit(f"{symbols.axes[axis]} = {left} % {extent}")
@@ -100,6 +101,7 @@ class Body(Expressions):
         for comment, first, last, ends in loops:
             assumed = frozenset[Term]() if ends else frozenset(bounds.upper)
             region = Region(frozenset({axis, BLOCK}), ends, assumed)
+            self._shared_weights = {}
             with self.within(region):
                 if ends:
                     self.emit(symbols.inside_text(axis))
@@ -159,16 +161,7 @@ class Body(Expressions):
         score, value = pair.children
         mu, sums = state
         assert isinstance(mu, Value)
-        s = self._exponent(score, (*mu.axes, axis))
-        higher = self.bind(self.call("tl.maximum", mu, self.reduced("max", s, axis)), "higher")
-        self.emit(
-            "# Before anything is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves."
-        )
-        nothing_yet = self.infix(" == ", higher, Value(NOTHING))
-        shift = self.bind(self.where([nothing_yet], Value("0.0"), higher), "shift")
-        rescale = self.bind(self.call("tl.exp2", self.infix(" - ", mu, shift)), "rescale")
-        weight = self.bind(self.call("tl.exp2", self.infix(" - ", s, shift)), "weight")
-        weight = replace(weight, zero=frozenset({axis}), finite=True)
+        higher, rescale, weight = self._weights(score, mu)
 
         def update(part: Term, own: Wire) -> None:
             if isinstance(own, tuple):
@@ -182,21 +175,32 @@ class Body(Expressions):
         update(value, sums)
         self.emit(f"{mu.text} = {higher.text}")
 
+    def _weights(self, score: Term, mu: Value) -> tuple[Value, Value, Value]:
+        """The maximum with a block's scores, the weight of the state, those of the block."""
+        found = self._shared_weights.get(score)
+        if found is not None:  # another fold has these scores
+            return found
+        axis = self.plan.stream
+        s = self._exponent(score, (*mu.axes, axis))
+        higher = self.bind(self.call("tl.maximum", mu, self.reduced("max", s, axis)), "higher")
+        self.emit("# Until a place is admitted μ is −∞, and −∞ − (−∞) no exponent: then 0 serves.")
+        nothing_yet = self.infix(" == ", higher, Value(NOTHING))
+        shift = self.bind(self.where([nothing_yet], Value("0.0"), higher), "shift")
+        rescale = self.bind(self.call("tl.exp2", self.infix(" - ", mu, shift)), "rescale")
+        weight = self.bind(self.call("tl.exp2", self.infix(" - ", s, shift)), "weight")
+        weight = replace(weight, zero=frozenset({axis}), finite=True)
+        self._shared_weights[score] = higher, rescale, weight
+        return higher, rescale, weight
+
     def _exponent(self, score: Term, axes: Sequence[str]) -> Value:
         """log₂ e times a score, and −∞ where it is not admitted."""
-        assert self.region is not None
-        key = ("exponent", score)
-        found = self.region.memo.get(key)
-        if found is None:
-            terms, inner = admitted(score)
-            made = self.spread(self.product(product_of(inner), times="LOG2_E"), axes)
-            made = self.bind(replace(made, varying=True), self.stems.get(inner, "s"))
-            conditions = self.conditions(terms)
-            if conditions:
-                self.emit(f"{made.text} = {self.where(conditions, made, Value(NOTHING)).text}")
-            found = self.region.memo[key] = made
-        assert isinstance(found, Value)
-        return found
+        terms, inner = admitted(score)
+        made = self.spread(self.product(product_of(inner), times="LOG2_E"), axes)
+        made = self.bind(replace(made, varying=True), self.stems.get(inner, "s"))
+        conditions = self.conditions(terms)
+        if conditions:
+            self.emit(f"{made.text} = {self.where(conditions, made, Value(NOTHING)).text}")
+        return made
 
     def _result(self, fold: Fold, state: Wire) -> Wire:
         """The value of a fold whose pass is done."""

@@ -138,8 +138,10 @@ def product_of(t: Term) -> Product:
 
 def conjuncts(condition: Term) -> tuple[Term, ...]:
     """The conditions that must all hold for this one to hold."""
-    if condition.op == "And":
-        return tuple(c for child in condition.children for c in conjuncts(child))
+    if condition.op in {"And", "Mul"}:
+        parts = tuple(c for child in condition.children for c in conjuncts(child))
+        if condition.op == "And" or all(c.op in TRUTHS for c in parts):
+            return parts
     return (condition,)
 
 
@@ -327,6 +329,8 @@ def plan(form: StreamedForm, inputs: Sequence[str]) -> Plan:
 
 
 def _refuse_unknown(root: Term, form: StreamedForm, inputs: Sequence[str]) -> None:
+    if not inputs:
+        raise NotEmitted("a program without inputs")
     if root.op in {"Tuple", *TRUTHS}:
         raise NotEmitted("several outputs" if root.op == "Tuple" else "an output of truth values")
     for node in subterms(root):

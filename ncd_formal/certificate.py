@@ -512,7 +512,8 @@ def _check_instance(
     try:
         sides = judge.sides(rule, values)
         holds = judge.holds(rule, values)
-    except (LookupError, TypeError, ValueError, AssertionError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AssertionError, ArithmeticError,
+            RecursionError) as error:  # fmt: skip
         raise CertificateError(f"{where}: {law} does not apply: {error}") from None
     if sides not in ((here, there), (there, here)):
         raise CertificateError(f"{where}: not an instance of {law}")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
+from math import comb
 from typing import ClassVar, Union
 
 from ncd_formal.errors import InputError
@@ -298,6 +299,9 @@ def _negated(name: str) -> str:
     return "".join(chr(0x10FFFF - ord(c)) for c in name) + chr(0x10FFFF)
 
 
+_LARGEST = 20_000
+"""How many terms a product in a text may have: what is read may come from anyone."""
+
 _TOKEN = re.compile(r"\s*(?:(\d+)|([A-Za-z_][\w.']*)|(\*\*|//|[-+*%()]))")
 
 
@@ -356,6 +360,7 @@ class _Parser:
         while self.peek() in {"*", "//", "%"}:
             operator, right = self.take(), self.power()
             if operator == "*":
+                self.limit(len(result.terms) * len(right.terms))
                 result = result * right
             elif right is size(0):
                 raise self.error("division by 0")
@@ -371,7 +376,12 @@ class _Parser:
         exponent = self.atom().constant
         if exponent is None or not 0 <= exponent <= 64:
             raise self.error("an exponent must be a whole number up to 64")
+        self.limit(comb(len(base.terms) + exponent, exponent))
         return base**exponent
+
+    def limit(self, terms: int) -> None:
+        if terms > _LARGEST:
+            raise self.error("it has too many terms")
 
     def atom(self) -> Polynomial:
         token = self.take()

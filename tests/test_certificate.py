@@ -589,6 +589,21 @@ def test_an_index_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -> N
         assert accepted(changed(data, where, value), tmp_path / "certificate.json") is None
 
 
+@pytest.mark.parametrize(
+    "text", ["(" * 50_000 + "n", "((n + m)**64)**64", "n // 0", "n; n", "", "x y", "9" * 5000]
+)
+def test_a_value_that_cannot_be_read_is_refused(text: str) -> None:
+    """In a step, where a law computes with it."""
+    left = term("Index", "n")
+    for law, values in [
+        ("index-sum", {"p": text, "q": "0"}),
+        ("index-factor", {"p": text, "q": "1"}),
+        ("sum-constant", {"x": text, "c": ONE}),
+        ("predicate-true", {"p": text}),
+    ]:
+        refused(forged(Context(), (left, ONE), [(left, ONE, (by(law, ONE, **values),))]))
+
+
 # Certificates of other programs -----------------------------------------------------------------
 
 

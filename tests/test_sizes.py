@@ -221,6 +221,21 @@ def test_what_is_no_polynomial_is_refused(text: str) -> None:
         size(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "((n + m)**64)**64",
+        "(((n + m)**9)**9)**9",
+        "*".join(f"({' + '.join(f'{c}{k}' for k in range(40))})" for c in "abcdef"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_text_of_too_many_terms_is_refused(text: str) -> None:
+    """Before they are written out: what is read may come from anyone."""
+    with pytest.raises(InputError, match="too many terms"):
+        size(text)
+
+
 def test_division_by_zero_is_an_error() -> None:
     """Never an answer."""
     with pytest.raises(ZeroDivisionError):

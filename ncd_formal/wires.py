@@ -301,6 +301,11 @@ def substitute(root: Term, values: Mapping[str, Polynomial]) -> Term:
 
     Errors: ValueError where an axis of an expression would be caught by a reduction inside.
     """
+    return substitutions(root, values)[root]
+
+
+def substitutions(root: Term, values: Mapping[str, Polynomial]) -> dict[Term, Term]:
+    """Every subterm of ``root`` at other indices, children before parents; see ``substitute``."""
     made: dict[Term, Term] = {}
     caught = values.keys() | {v for p in values.values() for v in p.variables}
     for node in subterms(root):
@@ -315,7 +320,7 @@ def substitute(root: Term, values: Mapping[str, Polynomial]) -> Term:
             indices = indices_of(str(node.args[position]))
             args[position] = indices_text(p.substitute(values) for p in indices)
         made[node] = term(node.op, *args)
-    return made[root]
+    return made
 
 
 def replace_free(root: Term, old: Term, new: Term) -> Term:

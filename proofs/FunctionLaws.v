@@ -1,0 +1,284 @@
+(* The laws of `rules/functions.egg` are sound. *)
+
+From Coq Require Import Reals Lra QArith Qreals ZArith List Bool Lia.
+From Ncd Require Import Values Folds Monoids Sizes Contexts Wires Facts Laws Table ArithmeticLaws.
+Import ListNotations.
+Local Open Scope R_scope.
+
+(* Exponentials and logarithms ---------------------------------------------------------------- *)
+
+Lemma exp_nonzero a : exp a <> 0.
+Proof. pose proof (exp_pos a). lra. Qed.
+Lemma vexp_negative c x : c < 0 -> vexp (vmul (Fin c) x) = vinv (vexp (vmul (Fin (-1 * c)) x)).
+Proof.
+  value_cases.
+  - destruct (Req_EM_T _ 0) as [E|E]; [exfalso; now apply exp_nonzero in E|].
+    rewrite <- exp_Ropp. f_equal. f_equal. ring.
+  - decide_reals; cbn; decide_reals; try reflexivity; lra.
+Qed.
+Lemma vexp_vlog x : nonnegative_or_undefined x -> vexp (vlog x) = x.
+Proof. value_cases; decide_reals; cbn; f_equal; try lra. now apply exp_ln. Qed.
+Lemma vlog_vexp x : vlog (vexp x) = x.
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; try reflexivity; try lra.
+  - now rewrite ln_exp.
+  - exfalso. now apply exp_nonzero in e.
+  - pose proof (exp_pos a). contradiction.
+Qed.
+Lemma vlog_vmul x y : nonnegative_or_undefined x -> nonnegative_or_undefined y ->
+  vlog (vmul x y) = vadd (vlog x) (vlog y).
+Proof.
+  value_cases; decide_reals; cbn; try reflexivity; try (exfalso; nra). f_equal. now apply ln_mult.
+Qed.
+Lemma vlog_vinv x : vlog (vinv x) = vmul (Fin (-1)) (vlog x).
+Proof.
+  destruct x as [a| |]; try reflexivity. cbn.
+  destruct (Rtotal_order a 0) as [L|[->|L]].
+  - pose proof (Rinv_lt_0_compat a L). decide_reals; cbn; decide_reals; try reflexivity; lra.
+  - decide_reals; cbn; decide_reals; try reflexivity; lra.
+  - pose proof (Rinv_0_lt_compat a L). decide_reals; cbn; decide_reals; try lra.
+    f_equal. rewrite ln_Rinv by exact L. ring.
+Qed.
+
+(* Roots and absolute values ------------------------------------------------------------------ *)
+
+Lemma vsqrt_vmul x y : nonnegative_or_undefined x -> nonnegative_or_undefined y ->
+  vsqrt (vmul x y) = vmul (vsqrt x) (vsqrt y).
+Proof.
+  value_cases; decide_reals; cbn; try reflexivity; try (exfalso; nra). f_equal. now apply sqrt_mult.
+Qed.
+Lemma vsqrt_vinv x : vsqrt (vinv x) = vinv (vsqrt x).
+Proof.
+  destruct x as [a| |]; try reflexivity. cbn.
+  destruct (Rtotal_order a 0) as [L|[->|L]].
+  - pose proof (Rinv_lt_0_compat a L). decide_reals; cbn; decide_reals; try reflexivity; lra.
+  - decide_reals; cbn; rewrite ?sqrt_0; decide_reals; try reflexivity; lra.
+  - pose proof (Rinv_0_lt_compat a L). pose proof (sqrt_lt_R0 a L).
+    decide_reals; cbn; decide_reals; try lra. f_equal. apply sqrt_inv.
+Qed.
+Lemma vsqrt_square x : nonnegative_or_undefined x -> vmul (vsqrt x) (vsqrt x) = x.
+Proof. value_cases; decide_reals; cbn; try contradiction. f_equal. now apply sqrt_sqrt. Qed.
+Lemma vsqrt_of_square x : no_infinity x -> vsqrt (vmul x x) = vabs x.
+Proof. value_cases; decide_reals; [f_equal; apply sqrt_Rsqr_abs | exfalso; nra]. Qed.
+Lemma vabs_nonnegative x : nonnegative_or_undefined x -> vabs x = x.
+Proof. value_cases. f_equal. apply Rabs_right. lra. Qed.
+Lemma vabs_vmul x y : no_infinity x -> no_infinity y -> vabs (vmul x y) = vmul (vabs x) (vabs y).
+Proof. value_cases. f_equal. apply Rabs_mult. Qed.
+Lemma vabs_square x : no_infinity x -> vmul (vabs x) (vabs x) = vmul x x.
+Proof. value_cases. f_equal. symmetry. apply Rsqr_abs. Qed.
+
+(* Maxima ------------------------------------------------------------------------------------- *)
+
+Lemma Q2R_max a b : Q2R (if Qle_bool a b then b else a) = Rmax (Q2R a) (Q2R b).
+Proof.
+  destruct (Qle_bool a b) eqn:E.
+  - apply Qle_bool_iff, Qle_Rle in E. symmetry. now apply Rmax_right.
+  - symmetry. apply Rmax_left. apply Qle_Rle. apply Qlt_le_weak, Qnot_le_lt.
+    intros L. apply Qle_bool_iff in L. congruence.
+Qed.
+Lemma Rabs_max a : Rabs a = Rmax a (-1 * a).
+Proof. unfold Rabs, Rmax. destruct (Rcase_abs a); decide_reals; lra. Qed.
+Lemma vmax_neginf x : vmax NegInf x = x.
+Proof. value_cases. Qed.
+Lemma vmin_vmax x y : no_infinity x -> no_infinity y ->
+  vmin x y = vmul (Fin (-1)) (vmax (vmul (Fin (-1)) x) (vmul (Fin (-1)) y)).
+Proof. value_cases. f_equal. unfold Rmin, Rmax. decide_reals; lra. Qed.
+Lemma vmax_vabs x : no_infinity x -> vmax x (vmul (Fin (-1)) x) = vabs x.
+Proof. value_cases. f_equal. symmetry. apply Rabs_max. Qed.
+
+(* Truth values ------------------------------------------------------------------------------- *)
+
+Lemma truth_one : Fin 1 = truth true.
+Proof. reflexivity. Qed.
+Lemma truth_zero : Fin 0 = truth false.
+Proof. reflexivity. Qed.
+(* Cases on truth values, which the operators then compute. *)
+Ltac truth_values := intros;
+  repeat match goal with H : boolean ?x |- _ => apply boolean_cases in H as [[|] ->] end;
+  rewrite ?truth_one, ?truth_zero;
+  rewrite ?vnot_truth, ?vand_truth, ?vor_truth, ?vmul_truth, ?vselect_truth;
+  cbn [negb andb orb]; rewrite ?vnot_truth; try reflexivity.
+
+Lemma vnot_boolean x : boolean x -> vadd (Fin 1) (vmul (Fin (-1)) x) = vnot x.
+Proof. truth_values; cbn; unfold truth; f_equal; lra. Qed.
+Lemma vnot_vnot x : boolean x -> vnot (vnot x) = x.
+Proof. truth_values. Qed.
+Lemma vmul_vnot x : boolean x -> vmul x (vnot x) = Fin 0.
+Proof. truth_values. Qed.
+Lemma vand_vmul x y : boolean x -> boolean y -> vand x y = vmul x y.
+Proof. truth_values. Qed.
+Lemma vor_vnot x y : boolean x -> boolean y -> vor x y = vnot (vmul (vnot x) (vnot y)).
+Proof. truth_values. Qed.
+Lemma vless_self x : defined x -> vless x x = Fin 0.
+Proof. value_cases. unfold less. decide_reals; [lra | reflexivity]. Qed.
+Lemma vequal_neginf x : real x -> vequal x NegInf = Fin 0.
+Proof. value_cases. Qed.
+Lemma vequal_comm x y : vequal x y = vequal y x.
+Proof. value_cases. decide_reals; congruence. Qed.
+Lemma vequal_zero x : no_infinity x -> vequal x (Fin 0) = vnot x.
+Proof. value_cases. Qed.
+Lemma vequal_one x : boolean x -> vequal x (Fin 1) = x.
+Proof. value_cases. destruct H as [-> | ->]; decide_reals; try reflexivity; lra. Qed.
+
+Lemma vselect_true c x y : c <> 0 -> vselect (Fin c) x y = x.
+Proof. intros. cbn. decide_reals; tauto. Qed.
+Lemma vselect_false x y : vselect (Fin 0) x y = y.
+Proof. apply (vselect_truth false). Qed.
+Lemma vselect_same c x : real c -> vselect c x x = x.
+Proof. destruct c; cbn; decide_reals; tauto. Qed.
+Lemma vselect_vnot c x y : vselect (vnot c) x y = vselect c y x.
+Proof.
+  destruct c; try reflexivity. cbn. unfold is_zero. decide_reals; try reflexivity; lra.
+Qed.
+Lemma vselect_boolean c x y : boolean c -> real x -> real y ->
+  vselect c x y = vadd (vmul c x) (vmul (vnot c) y).
+Proof.
+  truth_values; destruct x, y; try contradiction; cbn; unfold truth; f_equal; lra.
+Qed.
+(* A function that keeps the undefined moves into the branches. *)
+Lemma vselect_move (f : value -> value) c x y : f Undef = Undef ->
+  f (vselect c x y) = vselect c (f x) (f y).
+Proof. destruct c; cbn; decide_reals; auto. Qed.
+Lemma vadd_undef x : vadd x Undef = Undef.
+Proof. value_cases. Qed.
+Lemma vmul_undef x : vmul x Undef = Undef.
+Proof. value_cases. Qed.
+Lemma vexp_half_vlog x : vexp (vmul (Fin (/ 2)) (vlog x)) = vsqrt x.
+Proof.
+  destruct x as [a| |]; try reflexivity. cbn.
+  decide_reals; cbn; decide_reals; cbn; try reflexivity; try lra; f_equal.
+  - now apply Rpower_sqrt.
+  - subst. now rewrite sqrt_0.
+Qed.
+
+(* Laws of exponentials and logarithms -------------------------------------------------------- *)
+
+Lemma sound_exp_add : law_sound law_exp_add.
+Proof. by_value vexp_add. Qed.
+Lemma sound_exp_negative : law_sound law_exp_negative.
+Proof. open_path p. rewrite K0. now apply vexp_negative. Qed.
+Lemma sound_exp_zero : law_sound law_exp_zero.
+Proof. open_path p. cbn. now rewrite exp_0. Qed.
+Lemma sound_exp_negative_infinity : law_sound law_exp_negative_infinity.
+Proof. open_path p. reflexivity. Qed.
+Lemma sound_exp_log : law_sound law_exp_log.
+Proof. by_value vexp_vlog. Qed.
+Lemma sound_log_exp : law_sound law_log_exp.
+Proof. by_value vlog_vexp. Qed.
+Lemma sound_log_mul : law_sound law_log_mul.
+Proof. by_value vlog_vmul. Qed.
+Lemma sound_log_inverse : law_sound law_log_inverse.
+Proof. by_value vlog_vinv. Qed.
+Lemma sound_log_one : law_sound law_log_one.
+Proof. open_path p. cbn. decide_reals; [now rewrite ln_1 | lra | lra]. Qed.
+
+Lemma sound_sqrt_mul : law_sound law_sqrt_mul.
+Proof. by_value vsqrt_vmul. Qed.
+Lemma sound_sqrt_inverse : law_sound law_sqrt_inverse.
+Proof. by_value vsqrt_vinv. Qed.
+Lemma sound_sqrt_square : law_sound law_sqrt_square.
+Proof. by_value vsqrt_square. Qed.
+Lemma sound_sqrt_constant : law_sound law_sqrt_constant.
+Proof.
+  open_path p. destruct K as [K L]. apply Qle_Rle in L. numbers. rewrite <- K. cbn.
+  destruct (Rle_dec _ _) as [_|N]; [f_equal; now apply sqrt_square | exfalso; nra].
+Qed.
+Lemma sound_sqrt_of_square : law_sound law_sqrt_of_square.
+Proof. by_value vsqrt_of_square. Qed.
+Lemma sound_abs_nonnegative : law_sound law_abs_nonnegative.
+Proof. by_value vabs_nonnegative. Qed.
+Lemma sound_abs_mul : law_sound law_abs_mul.
+Proof. by_value vabs_vmul. Qed.
+Lemma sound_abs_square : law_sound law_abs_square.
+Proof. by_value vabs_square. Qed.
+Lemma sound_abs_constant : law_sound law_abs_constant.
+Proof. open_path p. rewrite K, Q2R_max. numbers. cbn. now rewrite Rabs_max. Qed.
+
+Lemma sound_maximum_comm : law_sound law_maximum_comm.
+Proof. by_value vmax_comm. Qed.
+Lemma sound_maximum_assoc : law_sound law_maximum_assoc.
+Proof. by_value vmax_assoc. Qed.
+Lemma sound_maximum_idempotent : law_sound law_maximum_idempotent.
+Proof. by_value vmax_self. Qed.
+Lemma sound_maximum_negative_infinity : law_sound law_maximum_negative_infinity.
+Proof. by_value vmax_neginf. Qed.
+Lemma sound_maximum_constants : law_sound law_maximum_constants.
+Proof. open_path p. now rewrite K, Q2R_max. Qed.
+Lemma sound_maximum_add : law_sound law_maximum_add.
+Proof. by_value vmax_add. Qed.
+Lemma sound_maximum_mul : law_sound law_maximum_mul.
+Proof. by_value vmax_mul. Qed.
+Lemma sound_minimum_maximum : law_sound law_minimum_maximum.
+Proof. by_value vmin_vmax. Qed.
+Lemma sound_maximum_abs : law_sound law_maximum_abs.
+Proof. by_value vmax_vabs. Qed.
+Lemma sound_rescale_exp : law_sound law_rescale_exp.
+Proof. by_value vrescale_vexp. Qed.
+
+(* Laws of truth values ----------------------------------------------------------------------- *)
+
+Lemma holds_not z : holds (-1 + -1 * z) = negb (holds z).
+Proof. unfold holds. destruct (Z.leb_spec 0 z); [apply Z.leb_gt | apply Z.leb_le]; lia. Qed.
+Lemma sound_predicate_not : law_sound law_predicate_not.
+Proof. open_path p. rewrite vnot_truth, (K M ok splits), <- holds_not. reflexivity. Qed.
+Lemma sound_predicate_true : law_sound law_predicate_true.
+Proof.
+  open_path p. replace (holds _) with true; [reflexivity|]. symmetry.
+  apply Z.leb_le, (K M ok splits). cbn [index_value]. range.
+Qed.
+Lemma sound_predicate_false : law_sound law_predicate_false.
+Proof.
+  open_path p. replace (holds _) with false; [reflexivity|]. symmetry.
+  apply negb_true_iff. rewrite <- holds_not. apply Z.leb_le, (K M ok splits).
+  change (in_range G M (leaves_of G (index_of v 0)) r). range.
+Qed.
+Lemma sound_not_boolean : law_sound law_not_boolean.
+Proof. by_value vnot_boolean. Qed.
+Lemma sound_not_not : law_sound law_not_not.
+Proof. by_value vnot_vnot. Qed.
+Lemma sound_not_false : law_sound law_not_false.
+Proof. by_value (vnot_truth false). Qed.
+Lemma sound_not_true : law_sound law_not_true.
+Proof. by_value (vnot_truth true). Qed.
+Lemma sound_boolean_contradiction : law_sound law_boolean_contradiction.
+Proof. by_value vmul_vnot. Qed.
+Lemma sound_and_boolean : law_sound law_and_boolean.
+Proof. by_value vand_vmul. Qed.
+Lemma sound_or_boolean : law_sound law_or_boolean.
+Proof. by_value vor_vnot. Qed.
+Lemma sound_equal_negative_infinity : law_sound law_equal_negative_infinity.
+Proof. by_value vequal_neginf. Qed.
+Lemma sound_less_self : law_sound law_less_self.
+Proof. by_value vless_self. Qed.
+Lemma sound_equal_comm : law_sound law_equal_comm.
+Proof. by_value vequal_comm. Qed.
+
+Lemma sound_select_true : law_sound law_select_true.
+Proof.
+  open_path p. apply vselect_true. intros E. apply K, eqR_Qeq. cbn [number_value].
+  now rewrite Q2R_0.
+Qed.
+Lemma sound_select_false : law_sound law_select_false.
+Proof. by_value vselect_false. Qed.
+Lemma sound_select_same : law_sound law_select_same.
+Proof. by_value vselect_same. Qed.
+Lemma sound_select_not : law_sound law_select_not.
+Proof. by_value vselect_vnot. Qed.
+Lemma sound_select_boolean : law_sound law_select_boolean.
+Proof. by_value vselect_boolean. Qed.
+Lemma sound_exp_half_log : law_sound law_exp_half_log.
+Proof. by_value vexp_half_vlog. Qed.
+Lemma sound_select_exp : law_sound law_select_exp.
+Proof. open_path p. now apply (vselect_move vexp). Qed.
+Lemma sound_select_add : law_sound law_select_add.
+Proof. open_path p. apply (vselect_move (vadd _)), vadd_undef. Qed.
+Lemma sound_select_mul : law_sound law_select_mul.
+Proof. open_path p. apply (vselect_move (vmul _)), vmul_undef. Qed.
+Lemma sound_select_equal : law_sound law_select_equal.
+Proof. open_path p. now apply (vselect_move (fun x => vequal x _)). Qed.
+Lemma sound_equal_zero : law_sound law_equal_zero.
+Proof. by_value vequal_zero. Qed.
+Lemma sound_equal_one : law_sound law_equal_one.
+Proof. by_value vequal_one. Qed.
+Lemma sound_equal_infinities : law_sound law_equal_infinities.
+Proof. open_path p. reflexivity. Qed.

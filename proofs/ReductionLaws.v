@@ -1,0 +1,425 @@
+(* The laws of `rules/reductions.egg` are sound. *)
+
+From Ncd Require Import Values.
+From Coq Require Import Reals Lra QArith Qreals ZArith List Bool Lia FunctionalExtensionality.
+From Ncd Require Import Folds Monoids Sizes Contexts Wires Facts Laws Table.
+Import ListNotations.
+Local Open Scope nat_scope.
+
+(* Folds ------------------------------------------------------------------------------------ *)
+
+Lemma vfold_ext m n f g : (forall i, i < n -> f i = g i) -> vfold m n f = vfold m n g.
+Proof. apply reduce_ext. Qed.
+Lemma vfold_plain m n f : (forall x, value_alone m x = x) -> 0 < n ->
+  vfold m n f = Red (value_op m) n f.
+Proof.
+  intros A N. unfold vfold. rewrite reduce_positive by exact N.
+  apply Red_ext; [exact N|]. intros i _. apply A.
+Qed.
+Lemma vfold_constant m n f c : 0 < n -> value_alone m c = c -> value_op m c c = c ->
+  (forall i, i < n -> f i = c) -> vfold m n f = c.
+Proof.
+  intros N A O F. rewrite (vfold_ext m n f (fun _ => c)) by exact F.
+  unfold vfold. rewrite reduce_positive by exact N. rewrite A. now apply Red_constant.
+Qed.
+(* What distributes over a monoid moves out of a fold of what it distributes over. *)
+Lemma vfold_factor m h (P : value -> Prop) n f g : (forall x, value_alone m x = x) -> 0 < n ->
+  (forall x y, P x -> P y -> P (value_op m x y)) ->
+  (forall x y, P x -> P y -> value_op m (h x) (h y) = h (value_op m x y)) ->
+  (forall i, i < n -> P (g i)) -> (forall i, i < n -> f i = h (g i)) ->
+  vfold m n f = h (vfold m n g).
+Proof.
+  intros A N C D Pg E. rewrite !vfold_plain by assumption.
+  rewrite (Red_ext _ n f (fun i => h (g i))) by assumption. clear E.
+  induction n as [|[|n] IH]; [lia | reflexivity |].
+  rewrite !(Red_S _ (S n)), IH by (try lia; intros; apply Pg; lia). apply D; [|apply Pg; lia].
+  apply Red_property; [lia | exact C | intros; apply Pg; lia].
+Qed.
+Lemma fold_op m n f g : regroups m = true -> (forall x, alone m x = x) ->
+  fold m n (fun i => combine m (f i) (g i)) = combine m (fold m n f) (fold m n g).
+Proof.
+  intros H A. pose proof (monoid_commutative _ H) as L. unfold fold. destruct n as [|n].
+  - symmetry. apply (unit_unit _ _ _ L).
+  - rewrite !reduce_positive by lia.
+    rewrite <- (Red_op _ (op_assoc _ _ _ L) (op_comm _ _ _ L)).
+    apply Red_ext; [lia|]. intros i _. now rewrite !A.
+Qed.
+
+(* One element settles a fold of elements that it absorbs. *)
+Lemma Red_absorbed {A} (op : A -> A -> A) (P : A -> Prop) z n f k :
+  (forall x y, P x -> P y -> P (op x y)) -> (forall x, P x -> op x z = z /\ op z x = z) ->
+  (forall i, i < n -> P (f i)) -> k < n -> f k = z -> Red op n f = z.
+Proof.
+  intros C Z. revert k. induction n as [|[|n] IH]; intros k F Hk E; [lia| |].
+  - rewrite Red_1. now replace 0 with k by lia.
+  - rewrite Red_S by lia. destruct (Nat.eq_dec k (S n)) as [->|N].
+    + rewrite E. apply Z. apply (Red_property op P); [lia | exact C | intros; apply F; lia].
+    + rewrite (IH k) by (first [lia | exact E | intros; apply F; lia]). apply Z, F. lia.
+Qed.
+Lemma vfold_settled m n f k (b : bool) : m = (if b then Any else All) ->
+  (forall i, i < n -> boolean (f i)) -> k < n -> f k = truth b -> vfold m n f = truth b.
+Proof.
+  intros E B Hk T. assert (A : forall v, boolean v -> value_alone m v = v).
+  { intros v Hv. destruct (boolean_cases v Hv) as [c ->]. subst m.
+    destruct b; [apply (vor_truth false c) | apply (vand_truth true c)]. }
+  unfold vfold. rewrite reduce_positive by lia.
+  apply (Red_absorbed _ boolean) with (k := k); auto.
+  - intros x y Hx Hy. destruct (boolean_cases x Hx) as [c ->], (boolean_cases y Hy) as [d ->].
+    subst m. destruct b; cbn [value_op]; rewrite ?vand_truth, ?vor_truth; apply boolean_truth.
+  - intros x Hx. destruct (boolean_cases x Hx) as [c ->]. subst m.
+    destruct b; cbn [value_op]; rewrite ?vand_truth, ?vor_truth; destruct c; auto.
+  - intros i Hi. rewrite A; auto.
+  - rewrite A; auto.
+Qed.
+
+Lemma vfold_sum_constant n c : 0 < n -> vfold Sum n (fun _ => c) = vmul (Fin (INR n)) c.
+Proof.
+  intros N. unfold vfold. rewrite reduce_positive by exact N. cbn [value_op value_alone].
+  induction n as [|[|n] IH]; [lia | symmetry; apply vmul_one |].
+  rewrite Red_S, IH, (S_INR (S n)) by lia. pose proof (lt_0_INR (S n) ltac:(lia)).
+  destruct c as [a| |]; cbn [vmul]; decide_reals; cbn; try reflexivity; try lra. f_equal. ring.
+Qed.
+
+(* Products are a commutative monoid where there is no −∞: with −∞ as good as undefined. *)
+Definition finite (x : value) : value := match x with NegInf => Undef | _ => x end.
+Definition fmul (x y : value) : value := vmul (finite x) (finite y).
+Lemma fmul_commutative : commutative fmul (Fin 1) finite.
+Proof. split; value_cases; unfold fmul; cbn; f_equal; ring. Qed.
+Lemma vfold_product n f : (forall i, i < n -> no_infinity (f i)) ->
+  vfold Product n f = reduce fmul (Fin 1) finite n f /\ no_infinity (vfold Product n f).
+Proof.
+  intros H. assert (I : forall x, no_infinity x -> finite x = x) by value_cases.
+  destruct n as [|n]; [now split|]. unfold vfold, reduce. cbn [value_op value_alone].
+  induction n as [|n IH]; [rewrite !Red_1, I by (apply H; lia); auto|].
+  rewrite !(Red_S _ (S n)) by lia.
+  destruct IH as [<- F]; [auto with arith|]. pose proof (H (S n) ltac:(lia)) as Fn. unfold fmul.
+  rewrite (I (f (S n)) Fn), (I _ F), (I (f (S n)) Fn). split; [reflexivity|].
+  destruct (Red vmul (S n) f), (f (S n)); cbn in *; tauto.
+Qed.
+Lemma fold_products n m (f : nat -> nat -> object) p :
+  (forall i j, i < n -> j < m -> no_infinity (f i j p)) ->
+  fold Product n (fun i => fold Product m (f i)) p
+  = reduce fmul (Fin 1) finite n (fun i => reduce fmul (Fin 1) finite m (fun j => f i j p)).
+Proof.
+  intros H. rewrite fold_at by reflexivity.
+  assert (P : forall i, i < n -> fold Product m (f i) p
+    = reduce fmul (Fin 1) finite m (fun j => f i j p) /\ no_infinity (fold Product m (f i) p)).
+  { intros i Hi. rewrite fold_at by reflexivity. apply vfold_product. auto. }
+  rewrite (proj1 (vfold_product n _ (fun i Hi => proj2 (P i Hi)))).
+  apply reduce_ext. intros i Hi. now apply P.
+Qed.
+
+(* Axes ------------------------------------------------------------------------------------- *)
+
+Lemma independent_put G M x t r k : (forall a, In a (leaves G x) -> ~ In a (free G t)) ->
+  denote G M t (put G M r x k) = denote G M t r.
+Proof.
+  intros H. apply denote_agree. intros a Ha. apply put_in_other. intros N. exact (H a N Ha).
+Qed.
+Lemma known_under G M t F r x k : model_ok M G -> splits_ok G M ->
+  everywhere G t (fun M r => forall p, has F (denote G M t r p)) ->
+  in_range G M (without (free G t) (leaves G x)) r -> k < length_of G M x ->
+  forall p, has F (denote G M t (put G M r x (Z.of_nat k)) p).
+Proof.
+  intros ok s K R Hk. apply (K M ok s), put_in_bounds; auto. unfold length_of in Hk. lia.
+Qed.
+
+Lemma known_under_two G M t F r x y j k : model_ok M G -> splits_ok G M ->
+  everywhere G t (fun M r => forall p, has F (denote G M t r p)) ->
+  in_range G M (without (without (free G t) (leaves G y)) (leaves G x)) r ->
+  j < length_of G M x -> k < length_of G M y ->
+  forall p, has F (denote G M t (put G M (put G M r x (Z.of_nat j)) y (Z.of_nat k)) p).
+Proof.
+  intros ok s K R Hj Hk. unfold length_of in *. apply (K M ok s).
+  apply put_in_bounds; auto; [lia|]. apply put_in_bounds; auto. lia.
+Qed.
+
+(* An axis x = b·r + i reduces by blocks, also where they run past its end. *)
+Section Split.
+  Variables (G : context) (M : model) (v : valuation) (past : bool) (x b i : nat).
+  Hypothesis ok : model_ok M G.
+  Hypothesis fit : splits_ok G M.
+  Hypothesis K : condition_holds G v (SplitInto past x b i).
+  Notation X := (axis_of v x).
+  Notation B := (axis_of v b).
+  Notation I := (axis_of v i).
+
+  Lemma split_lengths : length_of G M B * length_of G M I
+    = Z.to_nat (size_of G M B * size_of G M I).
+  Proof.
+    destruct K as [H _]. destruct (H M ok fit) as (_ & _ & Hb & Hi & _).
+    unfold length_of. symmetry. now apply Z2Nat.inj_mul.
+  Qed.
+  Lemma split_put r j k : k < length_of G M I -> put G M r X (Z.of_nat (j * length_of G M I + k))
+    = put G M (put G M r B (Z.of_nat j)) I (Z.of_nat k).
+  Proof.
+    intros Hk. destruct K as [H _]. destruct (H M ok fit) as (P & _ & _ & Hi & _).
+    set (e := length_of G M I) in *.
+    assert (E : size_of G M I = Z.of_nat e) by (unfold e, length_of; lia).
+    rewrite P, E, <- Nat2Z.inj_div, <- Nat2Z.inj_mod, Nat.add_comm, Nat.div_add,
+      Nat.mod_add, Nat.div_small, Nat.mod_small by lia. reflexivity.
+  Qed.
+  Lemma split_bounds l r k : k < length_of G M B * length_of G M I ->
+    in_range G M (without l (leaves G X)) r -> in_range G M l (put G M r X (Z.of_nat k)).
+  Proof.
+    rewrite split_lengths. intros Hk R. destruct K as (H & L & _).
+    destruct (H M ok fit) as (P & _ & Hb & Hi & _). rewrite P.
+    assert (0 < size_of G M I)%Z by nia.
+    apply put_in_bounds; auto; [apply Z.mod_pos_bound; lia|].
+    apply put_in_bounds; auto; [split; [apply Z.div_pos | apply Z.div_lt_upper_bound]; nia|].
+    intros a Ha. rewrite !without_in in Ha. apply R. rewrite without_in, L, in_app_iff. tauto.
+  Qed.
+  Lemma split_get r k : k < length_of G M B * length_of G M I ->
+    get G M (put G M r X (Z.of_nat k)) X = Z.of_nat k.
+  Proof.
+    rewrite split_lengths. intros Hk. destruct K as (H & _ & D).
+    destruct (H M ok fit) as (P & Q & Hb & Hi & _). destruct fit as [F A].
+    assert (0 < size_of G M I)%Z by nia. rewrite Q, P.
+    unfold get at 2, put at 3. rewrite get_put_in by (auto; apply Z.mod_pos_bound; lia).
+    replace (get G M _ B) with (Z.of_nat k / size_of G M I)%Z;
+      [rewrite Z.mul_comm; symmetry; apply Z.div_mod; lia|].
+    transitivity (get G M (put G M r B (Z.of_nat k / size_of G M I)) B).
+    - symmetry. apply get_put_in; auto. split; [apply Z.div_pos | apply Z.div_lt_upper_bound]; nia.
+    - apply get_in_agree. intros a Ha. symmetry. apply put_in_other. exact (D a Ha).
+  Qed.
+
+  Context {A : Type} (op : A -> A -> A) (unit : A) (alone : A -> A).
+  Hypothesis laws : commutative op unit alone.
+  Notation reduce := (reduce op unit alone).
+
+  Lemma reduce_blocks (f : env -> A) r :
+    reduce (length_of G M B * length_of G M I) (fun k => f (put G M r X (Z.of_nat k)))
+    = reduce (length_of G M B) (fun j => reduce (length_of G M I) (fun k =>
+        f (put G M (put G M r B (Z.of_nat j)) I (Z.of_nat k)))).
+  Proof.
+    rewrite (reduce_split _ _ _ laws). apply reduce_ext. intros j _. apply reduce_ext. intros k Hk.
+    now rewrite split_put.
+  Qed.
+  Lemma reduce_split_axis (f : env -> A) r : past = false ->
+    reduce (length_of G M X) (fun k => f (put G M r X (Z.of_nat k)))
+    = reduce (length_of G M B) (fun j => reduce (length_of G M I) (fun k =>
+        f (put G M (put G M r B (Z.of_nat j)) I (Z.of_nat k)))).
+  Proof.
+    intros E. rewrite <- reduce_blocks, split_lengths. destruct K as [H _].
+    destruct (H M ok fit) as (_ & _ & _ & _ & S). rewrite E in S. unfold length_of at 1.
+    now rewrite S.
+  Qed.
+  Lemma reduce_masked_axis (f g : env -> A) r : past = true -> (forall z, op unit z = alone z) ->
+    (forall q, (get G M q X < size_of G M X)%Z -> f q = g q) ->
+    (forall k, k < length_of G M B * length_of G M I ->
+       let q := put G M r X (Z.of_nat k) in (size_of G M X <= get G M q X)%Z ->
+       alone (g q) = unit) ->
+    reduce (length_of G M X) (fun k => f (put G M r X (Z.of_nat k)))
+    = reduce (length_of G M B) (fun j => reduce (length_of G M I) (fun k =>
+        g (put G M (put G M r B (Z.of_nat j)) I (Z.of_nat k)))).
+  Proof.
+    intros E U F O. rewrite <- reduce_blocks.
+    assert (L : length_of G M X <= length_of G M B * length_of G M I).
+    { rewrite split_lengths. destruct K as [H _]. destruct (H M ok fit) as (_ & _ & _ & _ & S).
+      rewrite E in S. unfold length_of. lia. }
+    replace (length_of G M B * length_of G M I) with (length_of G M X
+      + (length_of G M B * length_of G M I - length_of G M X)) by lia.
+    apply (reduce_masked _ _ _ laws U).
+    - intros k Hk. apply F. rewrite split_get by lia. unfold length_of in Hk. lia.
+    - intros k Hk Lk. apply O; [lia|]. rewrite split_get by lia. unfold length_of in Hk. lia.
+  Qed.
+End Split.
+(* The mask of blocks that run past the end of an axis. *)
+Lemma mask_holds G M v x p r : model_ok M G -> splits_ok G M ->
+  condition_holds G v (IndexIs p (IMinus (IMinus (IExtent x) (ILit 1)) (IAxis x))) ->
+  Wires.holds (index_at G M r (index_of v p))
+  = (get G M r (axis_of v x) <? size_of G M (axis_of v x))%Z.
+Proof.
+  intros ok s K. unfold Wires.holds. rewrite (K M ok s r). unfold index_at.
+  cbn [index_value eval Minus]. rewrite close_eval.
+  change (eval (sizes M) (fun _ => 0%Z) (extent G (axis_of v x))) with (size_of G M (axis_of v x)).
+  destruct (Z.ltb_spec (get G M r (axis_of v x)) (size_of G M (axis_of v x)));
+    [apply Z.leb_le | apply Z.leb_gt]; lia.
+Qed.
+
+(* The laws --------------------------------------------------------------------------------- *)
+
+Ltac nonempty K := match goal with ok : model_ok ?M ?G, s : splits_ok ?G ?M |- _ =>
+  pose proof (K M ok s); unfold length_of; cbv beta in *; lia end.
+(* A term that does not depend on the axis of a fold moves out of it, through h. *)
+Ltac factor_out m h P N := rewrite !fold_at by reflexivity; eapply (vfold_factor m h P);
+  [reflexivity | nonempty N | | | | intros i _; cbn beta; now rewrite independent_put].
+Ltac constant_fold N := rewrite fold_at by reflexivity; apply vfold_constant;
+  [nonempty N | | | intros i _; now rewrite independent_put].
+(* The fact K of a term under a fold. *)
+Ltac fact_under K := apply (known_under _ _ _ _ _ _ _ ltac:(eassumption) ltac:(eassumption) K);
+  [range | assumption].
+
+Lemma sound_sum_add : law_sound law_sum_add.
+Proof. open_law. apply (fold_op Sum); reflexivity. Qed.
+
+Lemma sound_sum_mul : law_sound law_sum_mul.
+Proof.
+  open_law. at_path p. destruct K0 as [K0|K0].
+  - factor_out Sum (vmul (denote G M (term_of v 0) r p)) (fun _ : value => True) K1; auto.
+    intros x y _ _. symmetry. apply vmul_distribute_positive, (K0 M ok splits). range.
+  - factor_out Sum (vmul (denote G M (term_of v 0) r p)) no_infinity K1; [value_cases | |].
+    + intros x y Hx Hy. symmetry. apply vmul_distribute_finite; auto.
+      apply (K0 0); cbn; auto. range.
+    + intros i Hi. apply (K0 1); cbn; auto. apply put_in_bounds; auto; [|range].
+      unfold length_of in Hi. lia.
+Qed.
+
+Lemma sound_sum_constant : law_sound law_sum_constant.
+Proof.
+  open_law. at_path p. rewrite fold_at by reflexivity.
+  rewrite (vfold_ext _ _ _ (fun _ => denote G M (term_of v 0) r p))
+    by (intros i _; now rewrite independent_put).
+  rewrite vfold_sum_constant by nonempty K0. rewrite (K1 M ok splits r), INR_IZR_INZ.
+  unfold index_at. cbn [index_value]. rewrite close_eval. pose proof (K0 M ok splits).
+  unfold length_of. rewrite Z2Nat.id; [reflexivity|]. cbv beta in *. lia.
+Qed.
+
+Lemma sound_max_add : law_sound law_max_add.
+Proof.
+  open_law. at_path p.
+  factor_out Max (vadd (denote G M (term_of v 0) r p)) (fun _ : value => True) K0; auto.
+  intros x y _ _. apply vmax_add.
+Qed.
+
+Lemma sound_max_mul : law_sound law_max_mul.
+Proof.
+  open_law. at_path p. fact_at K0 p F. apply has_positive_or_undefined in F.
+  factor_out Max (vmul (denote G M (term_of v 0) r p)) (fun _ : value => True) K1; auto.
+  intros x y _ _. now apply vmax_mul.
+Qed.
+
+Lemma sound_max_constant : law_sound law_max_constant.
+Proof. open_law. at_path p. constant_fold K0; [reflexivity | apply vmax_self]. Qed.
+
+Lemma sound_min_constant : law_sound law_min_constant.
+Proof. open_law. at_path p. constant_fold K0; [reflexivity | apply vmin_self]. Qed.
+
+Lemma sound_all_constant : law_sound law_all_constant.
+Proof.
+  open_law. at_path p. fact_at K0 p F. apply has_boolean, boolean_cases in F as [b F].
+  constant_fold K1; rewrite F; cbn [value_op value_alone]; rewrite vand_truth; now destruct b.
+Qed.
+
+Lemma sound_any_constant : law_sound law_any_constant.
+Proof.
+  open_law. at_path p. fact_at K0 p F. apply has_boolean, boolean_cases in F as [b F].
+  constant_fold K1; rewrite F; cbn [value_op value_alone]; rewrite vor_truth; now destruct b.
+Qed.
+
+Lemma sound_all_witness : law_sound law_all_witness.
+Proof.
+  open_law. at_path p. rewrite fold_at by reflexivity.
+  destruct (K0 M ok splits r ltac:(range)) as (k & Hk & E).
+  rewrite Q2R_0. apply (vfold_settled All _ _ k false); auto.
+  intros i Hi. apply has_boolean. fact_under K.
+Qed.
+
+Lemma sound_any_witness : law_sound law_any_witness.
+Proof.
+  open_law. at_path p. rewrite fold_at by reflexivity.
+  destruct (K0 M ok splits r ltac:(range)) as (k & Hk & E).
+  rewrite Q2R_1. apply (vfold_settled Any _ _ k true); auto.
+  intros i Hi. apply has_boolean. fact_under K.
+Qed.
+
+Lemma sound_max_maximum : law_sound law_max_maximum.
+Proof. open_law. apply (fold_op Max); reflexivity. Qed.
+
+Lemma sound_reduce_swap : law_sound law_reduce_swap.
+Proof.
+  open_law. unfold fold. rewrite (reduce_swap _ _ _ (monoid_commutative _ K0)).
+  apply reduce_ext. intros j _. apply reduce_ext. intros i _. apply denote_agree. intros a _.
+  apply put_in_comm. exact K.
+Qed.
+
+Lemma sound_product_swap : law_sound law_product_swap.
+Proof.
+  open_law. at_path p. rewrite !fold_products.
+  - rewrite (reduce_swap _ _ _ fmul_commutative). apply reduce_ext. intros j _. apply reduce_ext.
+    intros i _. apply equal_f, denote_agree. intros a _. apply put_in_comm. exact K.
+  - intros. apply has_no_infinity, (known_under_two _ _ _ _ _ _ _ _ _ ok splits K0); auto. range.
+  - intros. apply has_no_infinity, (known_under_two _ _ _ _ _ _ _ _ _ ok splits K0); auto. range.
+Qed.
+
+Lemma sound_reduce_rename : law_sound law_reduce_rename.
+Proof.
+  open_law. destruct K as (Ax & Ay & E), K1 as [_ S]. unfold length_of. rewrite (E M ok splits).
+  apply fold_ext. intros k _. rewrite (S M ok splits). unfold index_at. cbn [index_value eval].
+  rewrite alone_get, !alone_put by assumption.
+  apply denote_agree. intros a Ha. unfold put1. rewrite Pos.eqb_refl.
+  destruct (Pos.eqb a (axis_of v 0)); [reflexivity|].
+  destruct (Pos.eqb_spec a (axis_of v 1)) as [->|]; [|reflexivity].
+  exfalso. apply (K0 (axis_of v 1)); [|exact Ha]. rewrite alone_leaves by assumption. now left.
+Qed.
+
+Lemma sound_reduce_reverse : law_sound law_reduce_reverse.
+Proof.
+  open_law. destruct K1 as [_ S]. unfold fold.
+  rewrite <- (reduce_reverse _ _ _ (monoid_commutative _ K0)).
+  apply reduce_ext. intros k Hk. rewrite (S M ok splits). unfold index_at.
+  cbn [index_value eval Minus]. rewrite close_eval, alone_get, !alone_put by assumption.
+  apply denote_agree. intros a _. unfold put1. rewrite Pos.eqb_refl.
+  destruct (Pos.eqb a (axis_of v 0)); [|reflexivity].
+  unfold length_of, size_of in *. lia.
+Qed.
+
+Lemma sound_reduce_unroll : law_sound law_reduce_unroll.
+Proof. open_law. symmetry. apply (K M ok splits). Qed.
+
+Lemma sound_cases : law_sound law_cases.
+Proof.
+  open_law. apply object_ext. intros p. unfold number. rewrite vselect_truth.
+  destruct (Wires.holds _) eqn:E; symmetry; apply equal_f; [apply K | apply K0]; auto.
+Qed.
+
+Lemma sound_split : law_sound law_split.
+Proof.
+  open_law. apply (reduce_split_axis G M v false 0 1 2 ok splits K _ _ _
+    (monoid_commutative _ K0) (denote G M (term_of v 0))). reflexivity.
+Qed.
+
+Lemma sound_split_product : law_sound law_split_product.
+Proof.
+  open_law. at_path p. rewrite fold_products.
+  - rewrite fold_at by reflexivity. etransitivity; [apply vfold_product|].
+    + intros i Hi. apply has_no_infinity. fact_under K0.
+    + apply (reduce_split_axis G M v false 0 1 2 ok splits K _ _ _ fmul_commutative
+        (fun r => denote G M (term_of v 0) r p)). reflexivity.
+  - intros. apply has_no_infinity, (known_under_two _ _ _ _ _ _ _ _ _ ok splits K0); auto. range.
+Qed.
+
+Lemma sound_split_masked_sum : law_sound law_split_masked_sum.
+Proof.
+  open_law. apply (reduce_masked_axis G M v true 0 1 2 ok splits K _ _ _
+    (monoid_commutative Sum eq_refl) (denote G M (term_of v 0))
+    (fun r p => vselect (truth (Wires.holds (index_at G M r (index_of v 0))))
+      (denote G M (term_of v 0) r p) (Fin (Q2R 0))) r eq_refl sum_unital).
+  - intros q H. apply object_ext. intros p. rewrite (mask_holds G M v 0), vselect_truth by auto.
+    apply Z.ltb_lt in H. now rewrite H.
+  - intros k _ q H. apply object_ext. intros p.
+    cbn [alone]. rewrite (mask_holds G M v 0), vselect_truth by auto.
+    apply Z.ltb_ge in H. rewrite H, Q2R_0. reflexivity.
+Qed.
+
+Lemma sound_split_masked_max : law_sound law_split_masked_max.
+Proof.
+  open_law. apply (reduce_masked_axis G M v true 0 1 2 ok splits K _ _ _
+    (monoid_commutative Max eq_refl) (denote G M (term_of v 0))
+    (fun r p => vselect (truth (Wires.holds (index_at G M r (index_of v 0))))
+      (denote G M (term_of v 0) r p) NegInf) r eq_refl max_unital).
+  - intros q H. apply object_ext. intros p. rewrite (mask_holds G M v 0), vselect_truth by auto.
+    apply Z.ltb_lt in H. now rewrite H.
+  - intros k _ q H. apply object_ext. intros p.
+    cbn [alone]. rewrite (mask_holds G M v 0), vselect_truth by auto.
+    apply Z.ltb_ge in H. now rewrite H.
+Qed.
+
+Lemma sound_first : law_sound law_first.
+Proof. open_law. at_path p. reflexivity. Qed.
+
+Lemma sound_second : law_sound law_second.
+Proof. open_law. at_path p. reflexivity. Qed.
+
+Lemma sound_reduce_both : law_sound law_reduce_both.
+Proof. open_law. now rewrite fold_both. Qed.

@@ -23,7 +23,7 @@ from ncd_formal.conditions import Context, Split
 from ncd_formal.errors import InputError
 from ncd_formal.facts import INPUT_KINDS
 from ncd_formal.proof import Lemma
-from ncd_formal.rules import Judge, Rule, table
+from ncd_formal.rules import Judge, Rule, read_own_rules, rule_text, table
 from ncd_formal.sizes import Polynomial, size, variable
 from ncd_formal.wires import (
     FUNCTIONS,
@@ -63,6 +63,8 @@ class CheckReport:
     steps: int
     rules: tuple[str, ...]
     conditions: tuple[str, ...]
+    unproved: tuple[str, ...] = ()
+    """The rules that are the user's own, which nobody has proved."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Certificate:
     witness: Mapping[str, int] = field(default_factory=dict)
     """Sizes that satisfy the assumptions, so that not everything follows from them; a size that
     is left out has its least value."""
+    rules: tuple[Rule, ...] = ()
+    """Laws of the user's own, which nobody has proved."""
 
     @property
     def digests(self) -> tuple[tuple[str, str], ...]:
@@ -89,6 +93,11 @@ class Certificate:
         """The laws that the proof uses."""
         used = {step.law for _, _, steps in self.lemmas for _, step in steps if step}
         return tuple(sorted(used))
+
+    @property
+    def unproved(self) -> tuple[str, ...]:
+        """The laws among them that are the user's own."""
+        return tuple(rule.name for rule in self.rules if rule.name in self.laws)
 
     @property
     def digest(self) -> str:
@@ -133,6 +142,7 @@ class Certificate:
             },
             "nodes": [[node.op, *map(written, node.args)] for node in numbers],
             "witness": dict(sorted(self.witness.items())),
+            **({"rules": [rule_text(r) for r in self.rules]} if self.rules else {}),
             "digests": [list(pair) for pair in self.digests],
             "goals": [
                 [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]] for g in self.goals
@@ -192,7 +202,7 @@ class Certificate:
         from ncd_formal.proof import Instance
 
         try:
-            if data.keys() != _FIELDS.keys() or type(data["format"]) is not int:
+            if data.keys() - {"rules"} != _FIELDS.keys() or type(data["format"]) is not int:
                 raise CertificateError(f"it does not have the fields {', '.join(_FIELDS)}")
             rows = (
                 data["nodes"],
@@ -203,6 +213,8 @@ class Certificate:
             if not all(isinstance(row, list) for row in rows):
                 raise CertificateError("nodes, goals, lemmas and steps are lists")
             context = _context(data["context"])
+            rules = read_own_rules("\n".join(_texts(data.get("rules", []))))
+            known = {**table(), **{rule.name: rule for rule in rules}}
             nodes = _nodes(data["nodes"], context)
             lemmas: list[Lemma] = []
             for left, right, steps in data["lemmas"]:
@@ -210,7 +222,11 @@ class Certificate:
                 for reached, *rest in steps:
                     if len(rest) not in (0, 2):
                         raise CertificateError("a step is a term, or a term, a law and its values")
-                    instance = Instance(rest[0], _values(rest[0], rest[1], nodes)) if rest else None
+                    instance = (
+                        Instance(rest[0], _values(_law(known, rest[0]), rest[1], nodes))
+                        if rest
+                        else None
+                    )
                     chain.append((_node(nodes, reached), instance))
                 lemmas.append((_node(nodes, left), _node(nodes, right), tuple(chain)))
             goals = tuple(
@@ -225,6 +241,7 @@ class Certificate:
                 _texts(data["conditions"]),
                 dict(data["about"]),
                 witness,
+                rules,
             )
         except CertificateError:
             raise
@@ -388,17 +405,17 @@ def _node(nodes: Sequence[Term], number: Any) -> Term:
     return nodes[number]
 
 
-def _law(name: Any) -> Rule:
-    rule = table().get(name) if isinstance(name, str) else None
+def _law(known: Mapping[str, Rule], name: Any) -> Rule:
+    rule = known.get(name) if isinstance(name, str) else None
     if rule is None:
         raise CertificateError(f"no law is named {name!r}")
     return rule
 
 
-def _values(name: Any, written: Any, nodes: Sequence[Term]) -> dict[str, Argument]:
-    sorts = _law(name).sorts
+def _values(rule: Rule, written: Any, nodes: Sequence[Term]) -> dict[str, Argument]:
+    sorts = rule.sorts
     if not isinstance(written, dict) or written.keys() != sorts.keys():
-        raise CertificateError(f"law {name} is about {', '.join(sorts)}")
+        raise CertificateError(f"law {rule.name} is about {', '.join(sorts)}")
     return {k: _argument(sorts[k], v, nodes) for k, v in written.items()}
 
 
@@ -410,6 +427,7 @@ def check(data: Mapping[str, Any]) -> CheckReport:
     certificate = Certificate.from_json(data)
     context = certificate.context
     judge, free = Judge(context), _FreeAxes(context)
+    laws = {**table(), **{rule.name: rule for rule in certificate.rules}}
     _check_witness(certificate)
     proved: set[tuple[Term, Term]] = set()
     steps_checked = 0
@@ -424,7 +442,7 @@ def check(data: Mapping[str, Any]) -> CheckReport:
             if instance is None:
                 _check_congruence(here, there, known, where)
             else:
-                _check_instance(judge, here, there, instance.law, instance.values, where)
+                _check_instance(judge, here, there, laws[instance.law], instance.values, where)
             # An index of an axis that is passed through must exist: from an empty axis all follows.
             for axis in free(there) - free(left) - free(right):
                 if not context.nonempty(axis):
@@ -449,6 +467,7 @@ def check(data: Mapping[str, Any]) -> CheckReport:
         steps_checked,
         certificate.laws,
         (*_assumed(context), *certificate.conditions),
+        certificate.unproved,
     )
 
 
@@ -466,10 +485,8 @@ class _FreeAxes:
         self.memo: dict[Term, frozenset[str]] = {}
 
     def __call__(self, root: Term) -> frozenset[str]:
-        if root not in self.memo:
-            for node in subterms(root):
-                if node not in self.memo:
-                    self.memo[node] = self._of(node)
+        for node in subterms(root, known=self.memo):
+            self.memo[node] = self._of(node)
         return self.memo[root]
 
     def _of(self, node: Term) -> frozenset[str]:
@@ -506,9 +523,9 @@ def _check_congruence(here: Term, there: Term, known: Any, where: str) -> None:
 
 
 def _check_instance(
-    judge: Judge, here: Term, there: Term, law: str, values: Mapping[str, Argument], where: str
+    judge: Judge, here: Term, there: Term, rule: Rule, values: Mapping[str, Argument], where: str
 ) -> None:
-    rule = _law(law)
+    law = rule.name
     try:
         sides = judge.sides(rule, values)
         holds = judge.holds(rule, values)

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from ncd_formal.certificate import CheckReport
+    from ncd_formal.coq.kernel import Acceptance
     from ncd_formal.equivalence import Verdict
 
 HOLDS, FAILED, UNUSABLE, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -104,6 +106,10 @@ def prove(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="When to give up.")
     ] = 60.0,
+    rules: Annotated[
+        Path | None,
+        typer.Option("--rules", metavar="FILE", help="Laws of your own, used without a proof."),
+    ] = None,
     as_json: _Json = False,
 ) -> int:
     """Decide whether two programs are one function.
@@ -115,6 +121,7 @@ def prove(
     expressions = _pairs("--parameter", "NAME=EXPRESSION", parameters)
     if not (math.isfinite(timeout) and timeout > 0):
         raise InputError(f"--timeout wants a positive number of seconds; got {timeout}")
+    own = _text_of(rules) if rules else ""
     with ExitStack() as outputs:
         pending = outputs.enter_context(PendingFile(certificate)) if certificate else None
         with _progress(f"proving {left} = {right}"):
@@ -127,6 +134,7 @@ def prove(
                 assume=tuple(assume or ()),
                 parameters=expressions,
                 timeout=timeout,
+                rules=own,
             )
         exit_code = _EXIT_OF_STATUS[verdict.status]
         if as_json:
@@ -198,19 +206,30 @@ def check(
     right: Annotated[
         str | None, typer.Option("--right", metavar="RIGHT", help="The other program.")
     ] = None,
+    coq: Annotated[
+        bool, typer.Option("--coq", help="Have Coq's kernel check it as a theorem too.")
+    ] = False,
+    coq_file: Annotated[
+        Path | None,
+        typer.Option("--coq-file", metavar="FILE", help="Write the theorem as a Coq file."),
+    ] = None,
     as_json: _Json = False,
 ) -> int:
     """Check a certificate, step by step.
 
-    With --left and --right, also that it is about these two programs.
+    With --left and --right, also that it is about these two programs.  With --coq, Coq proves it
+    again from its own axioms of the real numbers; the first time compiles the theory.
     """
     if (left is None) != (right is None):
         raise InputError("--left and --right go together: a certificate is about two programs")
-    with _progress(f"checking {path}"):
+    with ExitStack() as stack:
+        written = stack.enter_context(PendingFile(coq_file)) if coq_file else None
+        stack.enter_context(_progress(f"checking {path}"))
         from ncd_formal.certificate import Certificate, CertificateError
 
         certificate = Certificate.load(path)
         report: CheckReport | None = None
+        accepted: Acceptance | None = None
         reason = ""
         try:
             report = certificate.check()
@@ -221,15 +240,28 @@ def check(
                 confirm(certificate, *programs)
         except CertificateError as error:
             reason = one_line(error)
+        if written and not reason:
+            from ncd_formal.coq.export import export
+
+            text = export(certificate)
+            written.write(lambda place: place.write_text(text, encoding="utf-8"))
+        if coq and not reason:
+            from ncd_formal.coq.kernel import accept
+
+            accepted = accept(certificate)
+            reason = "" if accepted.accepted else f"Coq rejects it: {accepted.reason}"
     holds = report is not None and not reason
     if as_json:
-        _print_json({"holds": holds, "reason": reason, **_report_fields(report)})
+        said = {} if accepted is None else {"coq": asdict(accepted)}
+        _print_json({"holds": holds, "reason": reason, **_report_fields(report), **said})
     elif report is None or reason:
         print(f"does not hold: {reason}")
     else:
         print(_report_text(report))
         if left is not None:
             print(f"about: {left} = {right}")
+        if accepted is not None:
+            print(f"Coq {accepted.coq} accepts it as a theorem ({accepted.seconds:.1f} s)")
     return HOLDS if holds else FAILED
 
 
@@ -337,6 +369,20 @@ def _pairs(option: str, form: str, values: Iterable[str] | None) -> dict[str, st
     return pairs
 
 
+def _text_of(path: Path) -> str:
+    """Reads a text file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text in UTF-8") from None
+
+
 def _sizes(values: Iterable[str] | None) -> dict[str, int]:
     """Reads ``--size``.
 
@@ -364,6 +410,7 @@ def _report_text(report: "CheckReport") -> str:
         (
             f"holds: {report.steps} steps, {report.lemmas} lemmas",
             f"rules: {', '.join(report.rules) or 'none'}",
+            *([f"UNPROVED rules: {', '.join(report.unproved)}"] if report.unproved else []),
             f"conditions: {', '.join(report.conditions) or 'none'}",
         )
     )
@@ -376,6 +423,7 @@ def _report_fields(report: "CheckReport | None") -> dict[str, object]:
         "steps": report.steps,
         "lemmas": report.lemmas,
         "rules": list(report.rules),
+        "unproved": list(report.unproved),
         "conditions": list(report.conditions),
     }
 

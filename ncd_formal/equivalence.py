@@ -29,7 +29,7 @@ from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Congruence, Instance
 from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
-from ncd_formal.rules import Judge, table
+from ncd_formal.rules import OWN, Judge, Rule, read_own_rules, table
 from ncd_formal.sizes import size
 from ncd_formal.wires import Argument, Term, subterms
 
@@ -43,7 +43,7 @@ FIRST_TRIALS, MORE_TRIALS = 6, 24
 EXPAND_STEPS = 5_000
 """Steps that writing out sums may take."""
 
-SEARCH_RULESETS = (
+SEARCH_RULESETS: tuple[str, ...] = (
     "simplify", "functions", "reductions", "distribute", "commute", "associate"
 )  # fmt: skip
 """The laws that the search uses, in turn; those that only rewrite towards a schedule are left
@@ -75,7 +75,7 @@ class Verdict:
             laws = ", ".join(self.certificate.laws) or "none: the wires are the same term"
             lines += [
                 f"  {len(self.certificate.lemmas)} lemmas, {steps} steps; laws: {laws}",
-                "  each law is property-tested; none is proved in Coq yet",
+                f"  {self._trust()}",
                 f"  certificate {self.certificate.digest[:16]}, checked",
             ]
         lines += [f"  condition: {condition}" for condition in self.conditions]
@@ -86,6 +86,12 @@ class Verdict:
         if self.reason:
             lines.append(f"  {self.reason}")
         return "\n".join(lines)
+
+    def _trust(self) -> str:
+        unproved = self.certificate.unproved if self.certificate else ()
+        if unproved:
+            return f"RESTS ON UNPROVED LAWS: {', '.join(unproved)}; the others are theorems in Coq"
+        return "each law is a theorem in Coq (ncd check --coq has Coq check the whole proof)"
 
     def _headline(self) -> str:
         if self.status == "proved":
@@ -113,6 +119,7 @@ class Verdict:
                 "digest": self.certificate.digest,
                 "lemmas": len(self.certificate.lemmas),
                 "laws": list(self.certificate.laws),
+                "unproved": list(self.certificate.unproved),
             },
             "counterexample": None
             if example is None
@@ -132,6 +139,7 @@ def prove(
     assume: Sequence[str] = (),
     parameters: Mapping[str, str] | None = None,
     timeout: float = 60.0,
+    rules: str = "",
 ) -> Verdict:
     """Whether two programs are the same function over the reals, for all sizes.
 
@@ -140,10 +148,12 @@ def prove(
     sizes (``"n >= m"``), ranges of integer inputs (``"ids < v"``) and named predicates
     (``"every row of mask has a True"``).  ``parameters`` maps a parameter of one side to an
     expression over the other's; those left out are matched by name.  ``timeout`` bounds the
-    search, in seconds.
+    search, in seconds.  ``rules`` holds laws of your own, written as those under ``rules/`` are;
+    they are used and not proved, and a verdict that rests on one names it.
 
     Errors: InputError for inputs that cannot be used, in one clear line.
     """
+    own = read_own_rules(rules)
     clock = _Clock()
     log.info("importing")
     task = Task.build(left, right, inputs or {}, tuple(assume), parameters or {})
@@ -157,7 +167,7 @@ def prove(
     if trials.mismatch:
         return task.undecided(trials.mismatch, clock)
     log.info("proving")
-    proof = Proof(task.elaboration.context, task.pairs, timeout)
+    proof = Proof(task.elaboration.context, task.pairs, timeout, own)
     certificate = proof.certificate(task.conditions, task.about)
     clock.lap("proof")
     if certificate is None:
@@ -232,9 +242,15 @@ class Proof:
     """The search for a proof of pairs of outputs, and its certificate."""
 
     def __init__(
-        self, context: Context, pairs: Sequence[tuple[Output, Output]], timeout: float = 60.0
+        self,
+        context: Context,
+        pairs: Sequence[tuple[Output, Output]],
+        timeout: float = 60.0,
+        rules: tuple[Rule, ...] = (),
     ) -> None:
         self.context = context
+        self.own = rules
+        self.rules = {**table(), **{rule.name: rule for rule in rules}}
         self.pairs = pairs
         self.deadline = time.perf_counter() + timeout
         self.closure = Congruence()
@@ -265,6 +281,7 @@ class Proof:
             tuple(conditions),
             dict(about),
             sizes,
+            self.own,
         )
 
     def record_step(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
@@ -327,7 +344,10 @@ class Proof:
         roots = [t for pair in (*starts, *self.normal) for t in pair]
         seconds = max(0.0, min(10.0, self.deadline - time.perf_counter()))
         budget = Budget(nodes=30_000, seconds=seconds)
-        outcome = Graph(self.context, roots).search(SEARCH_RULESETS, open_goals, budget)
+        rules, rulesets = tuple(self.rules.values()), SEARCH_RULESETS
+        if self.own:
+            rulesets = (*rulesets, OWN)
+        outcome = Graph(self.context, roots, rules).search(rulesets, open_goals, budget)
         if outcome.reason != "found":
             ended = {
                 "saturated": "the laws do not connect them",
@@ -337,8 +357,8 @@ class Proof:
             }
             self.reason = ended[outcome.reason]
             return False
-        traced = Graph(self.context, roots, traced=True)
-        traced.search(SEARCH_RULESETS, open_goals, replace(budget, seconds=4 * seconds + 10))
+        traced = Graph(self.context, roots, rules, traced=True)
+        traced.search(rulesets, open_goals, replace(budget, seconds=4 * seconds + 10))
         self.record(traced.instances())
         if self._holds(goals):
             return True
@@ -347,9 +367,8 @@ class Proof:
 
     def record(self, instances: Iterable[Instance]) -> None:
         """Take over instances whose conditions hold of the very terms that they name."""
-        laws = table()
         for instance in instances:
-            rule = laws[instance.law]
+            rule = self.rules[instance.law]
             if self.judge.holds(rule, instance.values):
                 left, right = self.judge.sides(rule, instance.values)
                 self.closure.merge(left, right, instance)

@@ -229,10 +229,8 @@ class Facts:
 
     def __call__(self, root: Term) -> int:
         """The kinds of value that ``root`` may take; a pair may be anything."""
-        if root not in self.memo:
-            for node in subterms(root):
-                if node not in self.memo:
-                    self.memo[node] = self._derive(node)
+        for node in subterms(root, known=self.memo):
+            self.memo[node] = self._derive(node)
         found = self.memo[root]
         return found if isinstance(found, int) else ANYTHING
 

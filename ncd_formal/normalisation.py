@@ -91,7 +91,7 @@ class Normaliser:
         """The normal form of ``root``."""
         # Combs are taken apart by recursion, one level a factor.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
-        for node in subterms(root):
+        for node in subterms(root, known=self.normal):
             if node not in self.normal:
                 args = [self.normal[a] if isinstance(a, Term) else a for a in node.args]
                 self.normal[node] = self.build(node.op, args)

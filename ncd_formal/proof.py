@@ -44,9 +44,7 @@ class Congruence:
         """Make a term and its subterms known."""
         if root in self._parent:
             return
-        for node in subterms(root):
-            if node in self._parent:
-                continue
+        for node in subterms(root, known=self._parent):
             self._parent[node] = node
             self._members[node] = 1
             self._uses[node] = []

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, cached_property
 from importlib.resources import files
@@ -29,7 +29,7 @@ from ncd_formal.wires import (
     Argument,
     Term,
     is_axis,
-    replace_free,
+    replacements,
     substitute,
     subterms,
     term,
@@ -227,6 +227,56 @@ def table() -> Mapping[str, Rule]:
                 raise InputError(f"two laws are named {rule.name}")
             found[rule.name] = rule
     return found
+
+
+def read_own_rules(text: str) -> tuple[Rule, ...]:
+    """The laws of a user, which nobody has proved: every verdict that rests on one names it.
+
+    Errors: InputError for a text that cannot be read, a law that has the name of a proved one, or
+    one that computes with terms.
+    """
+    rules: list[Rule] = []
+    for rule in read_rules(text):
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", rule.name):
+            raise InputError(f"law {rule.name!r}: a name is made of a-z, 0-9 and dashes")
+        if rule.name in table() or any(rule.name == other.name for other in rules):
+            raise InputError(f"there is a law named {rule.name} already")
+        if (_OF_TERMS | {"Input", "Opaque"}) & set(_operators(rule)):
+            raise InputError(f"law {rule.name}: only built-in laws compute with terms and sizes")
+        if missing := set(rule.variables) - set(_variables(rule.left)):
+            raise InputError(f"law {rule.name}: its left side lacks {', '.join(sorted(missing))}")
+        if rule.both_ways and set(_variables(rule.left)) != set(_variables(rule.right)):
+            raise InputError(f"law {rule.name}: a birewrite has the same variables on both sides")
+        if isinstance(rule.left, Symbol):
+            raise InputError(
+                f"law {rule.name}: its left side is a variable, which matches anything"
+            )
+        _ = rule.sorts
+        rules.append(replace(rule, ruleset=OWN, comment=""))
+    return tuple(rules)
+
+
+OWN = "own"
+"""The ruleset of a user's laws."""
+
+
+def rule_text(rule: Rule) -> str:
+    """A law as it is written in a rule text."""
+    head = "birewrite" if rule.both_ways else "rewrite"
+    when = f" :when ({' '.join(map(show, rule.conditions))})" if rule.conditions else ""
+    return (
+        f"({head} {show(rule.left)} {show(rule.right)}{when}"
+        f' :ruleset {rule.ruleset} :name "{rule.name}")'
+    )
+
+
+def _operators(rule: Rule) -> Iterator[str]:
+    stack: list[Expression] = [rule.left, rule.right, *rule.conditions]
+    while stack:
+        expression = stack.pop()
+        if isinstance(expression, tuple):
+            yield str(expression[0])
+            stack.extend(expression[1:])
 
 
 # Instances ----------------------------------------------------------------------------------
@@ -451,13 +501,22 @@ def _unrolled(context: Context, monoid: Argument, axis: Argument, subject: Argum
     return result
 
 
+def given(context: Context, subject: Term, p: str, holds: bool) -> dict[Term, Term]:
+    """What becomes of every subterm where it is known whether ``p ≥ 0``.
+
+    Errors: ValueError where p is about an axis that is split.
+    """
+    if not all(context.stands_alone(v) for v in size(p).variables if is_axis(v)):
+        raise ValueError(f"{p} is about an axis that is split")
+    known = replacements(subject, term("Predicate", p), term("Constant", Fraction(holds)))
+    opposite = term("Predicate", str(-1 - size(p)))
+    both = replacements(known[subject], opposite, term("Constant", Fraction(not holds)))
+    return {node: both.get(image, image) for node, image in known.items()}
+
+
 def _given(context: Context, subject: Argument, p: Argument, holds: Argument) -> Argument:
     assert isinstance(subject, Term) and isinstance(holds, Fraction)
-    if not all(context.stands_alone(v) for v in size(str(p)).variables if is_axis(v)):
-        raise ValueError(f"{p} is about an axis that is split")
-    known = replace_free(subject, term("Predicate", str(p)), term("Constant", holds))
-    opposite = term("Predicate", str(-1 - size(str(p))))
-    return replace_free(known, opposite, term("Constant", 1 - holds))
+    return given(context, subject, str(p), holds == 1)[subject]
 
 
 def _whole(context: Context, p: Argument) -> Argument:
@@ -508,6 +567,8 @@ COMPUTED: Mapping[str, Callable[..., Argument]] = {
     "unroll": _unrolled,
     "given": _given,
 }
+
+_OF_TERMS = COMPUTED.keys() - {"+", "*", "/", "max", "bigint", "bigrat"}
 
 _SORTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(NAMED, ("Term",)),

@@ -346,9 +346,8 @@ class Evaluator:
 
     def __call__(self, root: Term) -> Wire:
         with np.errstate(all="ignore"):
-            for node in subterms(root):
-                if node not in self.memo:
-                    self.memo[node] = self._node(node)
+            for node in subterms(root, known=self.memo):
+                self.memo[node] = self._node(node)
         return self.memo[root]
 
     def output(self, root: Term, layout: Sequence[Sequence[str]]) -> Floats:

@@ -12,7 +12,7 @@ of operators, which the rule texts, the e-graph and certificates all share.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from typing import ClassVar, Union
@@ -282,15 +282,18 @@ ALL, ANY, RESCALED_SUM = term("All"), term("Any"), term("RescaledSum")
 # Traversal and text -------------------------------------------------------------------------
 
 
-def subterms(*roots: Term) -> Iterator[Term]:
-    """Every distinct subterm, children before parents, without recursion."""
+def subterms(*roots: Term, known: Container[Term] = ()) -> Iterator[Term]:
+    """Every distinct subterm, children before parents, without recursion.
+
+    What is ``known`` is passed over with all below it, so that a memo is filled in linear time.
+    """
     seen: set[Term] = set()
     stack = [(root, False) for root in reversed(roots)]
     while stack:
         node, ready = stack.pop()
         if ready:
             yield node
-        elif node not in seen:
+        elif node not in seen and node not in known:
             seen.add(node)
             stack.append((node, True))
             stack.extend((child, False) for child in reversed(node.children) if child not in seen)
@@ -325,16 +328,21 @@ def substitutions(root: Term, values: Mapping[str, Polynomial]) -> dict[Term, Te
 
 def replace_free(root: Term, old: Term, new: Term) -> Term:
     """``root`` with ``old`` replaced wherever none of its axes is bound."""
-    made: dict[Term, Term] = {old: new}
+    return replacements(root, old, new)[root]
+
+
+def replacements(root: Term, old: Term, new: Term) -> dict[Term, Term]:
+    """Every subterm of ``root`` with ``old`` replaced, children first; see ``replace_free``."""
+    made: dict[Term, Term] = {}
     for node in subterms(root):
-        if node in made:
-            continue
         binds = set(str(node.args[1]).split()) if node.op in {"Reduce", "Opaque"} else set()
-        if binds & old.axes:
+        if node is old:
+            made[node] = new
+        elif binds & old.axes:
             made[node] = node
         else:
             made[node] = term(node.op, *(made[a] if isinstance(a, Term) else a for a in node.args))
-    return made[root]
+    return made
 
 
 def _text(root: Term) -> str:

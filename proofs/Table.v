@@ -5,8 +5,6 @@ From Ncd Require Import Monoids Wires Facts Laws.
 Import ListNotations.
 Local Open Scope string_scope.
 Local Open Scope Q_scope.
-Local Open Scope Z_scope.
-Local Open Scope nat_scope.
 
 Definition law_add_comm := Law "add-comm"
   (Op (Plain Add) [Var 0; Var 1])
@@ -26,12 +24,12 @@ Definition law_add_zero := Law "add-zero"
 Definition law_add_constants := Law "add-constants"
   (Op (Plain Add) [Op (AnyConstant 0) []; Op (AnyConstant 1) []])
   (Op (AnyConstant 2) [])
-  [NumberIs (NVar 2) (NPlus (NVar 0) (NVar 1))].
+  [NumberIs (NVar 2) (NPlus (NVar 0) (NVar 1))]%nat.
 
 Definition law_add_negative_infinity := Law "add-negative-infinity"
   (Op (Plain Add) [Op (Plain NegativeInfinity) []; Var 0])
   (Op (Plain NegativeInfinity) [])
-  [Known defined_fact 0].
+  [Known defined_fact 0]%nat.
 
 Definition law_mul_comm := Law "mul-comm"
   (Op (Plain Mul) [Var 0; Var 1])
@@ -41,7 +39,7 @@ Definition law_mul_comm := Law "mul-comm"
 Definition law_mul_assoc := Law "mul-assoc"
   (Op (Plain Mul) [Op (Plain Mul) [Var 0; Var 1]; Var 2])
   (Op (Plain Mul) [Var 0; Op (Plain Mul) [Var 1; Var 2]])
-  [Associates 0 1 2].
+  [Associates 0 1 2]%nat.
 
 Definition law_mul_one := Law "mul-one"
   (Op (Plain Mul) [Op (Plain (Constant (1 # 1))) []; Var 0])
@@ -51,33 +49,32 @@ Definition law_mul_one := Law "mul-one"
 Definition law_mul_zero := Law "mul-zero"
   (Op (Plain Mul) [Op (Plain (Constant (0 # 1))) []; Var 0])
   (Op (Plain (Constant (0 # 1))) [])
-  [Known real_fact 0].
+  [Known real_fact 0]%nat.
 
 Definition law_mul_constants := Law "mul-constants"
   (Op (Plain Mul) [Op (AnyConstant 0) []; Op (AnyConstant 1) []])
   (Op (AnyConstant 2) [])
-  [NumberIs (NVar 2) (NTimes (NVar 0) (NVar 1))].
+  [NumberIs (NVar 2) (NTimes (NVar 0) (NVar 1))]%nat.
 
 Definition law_mul_negative_infinity := Law "mul-negative-infinity"
   (Op (Plain Mul) [Var 0; Op (Plain NegativeInfinity) []])
   (Op (Plain NegativeInfinity) [])
-  [Known positive_fact 0].
+  [Known positive_fact 0]%nat.
 
 Definition law_boolean_idempotent := Law "boolean-idempotent"
   (Op (Plain Mul) [Var 0; Var 0])
   (Var 0)
-  [Known boolean_fact 0].
+  [Known boolean_fact 0]%nat.
 
 Definition law_distribute := Law "distribute"
   (Op (Plain Mul) [Var 0; Op (Plain Add) [Var 1; Var 2]])
   (Op (Plain Add) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Mul) [Var 0; Var 2]])
-  [Distributes 0 [1; 2]].
+  [Distributes 0 [1; 2]]%nat.
 
 Definition law_collect := Law "collect"
   (Op (Plain Add) [Op (Plain Mul) [Op (AnyConstant 0) []; Var 0]; Op (Plain Mul) [Op (AnyConstant 1) []; Var 0]])
   (Op (Plain Mul) [Op (AnyConstant 2) []; Var 0])
-  [Known no_infinity_fact 0; 
-   NumberIs (NVar 2) (NPlus (NVar 0) (NVar 1))].
+  [Known no_infinity_fact 0; NumberIs (NVar 2) (NPlus (NVar 0) (NVar 1))]%nat.
 
 Definition law_inverse_mul := Law "inverse-mul"
   (Op (Plain Inverse) [Op (Plain Mul) [Var 0; Var 1]])
@@ -87,48 +84,47 @@ Definition law_inverse_mul := Law "inverse-mul"
 Definition law_inverse_inverse := Law "inverse-inverse"
   (Op (Plain Inverse) [Op (Plain Inverse) [Var 0]])
   (Var 0)
-  [Known nonzero_or_undefined_fact 0].
+  [Known nonzero_or_undefined_fact 0]%nat.
 
 Definition law_inverse_cancel := Law "inverse-cancel"
   (Op (Plain Mul) [Var 0; Op (Plain Inverse) [Var 0]])
   (Op (Plain (Constant (1 # 1))) [])
-  [Known nonzero_fact 0].
+  [Known nonzero_fact 0]%nat.
 
 Definition law_inverse_constant := Law "inverse-constant"
   (Op (Plain Inverse) [Op (AnyConstant 0) []])
   (Op (AnyConstant 1) [])
-  [NumberIsNot (NVar 0) (NLit (0 # 1)); 
-   NumberIs (NVar 1) (NInverse (NVar 0))].
+  [NumberIsNot (NVar 0) (NLit (0 # 1)); NumberIs (NVar 1) (NInverse (NVar 0))]%nat.
 
 Definition law_inverse_clear := Law "inverse-clear"
   (Op (Plain Inverse) [Var 0])
   (Op (Plain Mul) [Var 1; Op (Plain Inverse) [Op (Plain Mul) [Var 1; Var 0]]])
-  [Known nonzero_fact 1].
+  [Known nonzero_fact 1]%nat.
 
 Definition law_index_add := Law "index-add"
   (Op (Plain Add) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
   (Op (AnyIndex 2) [])
-  [IndexIs 2 (IPlus (IVar 0) (IVar 1))].
+  [IndexIs 2 (IPlus (IVar 0) (IVar 1))]%nat.
 
 Definition law_index_mul := Law "index-mul"
   (Op (Plain Mul) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
   (Op (AnyIndex 2) [])
-  [IndexIs 2 (ITimes (IVar 0) (IVar 1))].
+  [IndexIs 2 (ITimes (IVar 0) (IVar 1))]%nat.
 
 Definition law_index_constant := Law "index-constant"
   (Op (AnyIndex 0) [])
   (Op (AnyConstant 0) [])
-  [NumberIsIndex 0 0].
+  [NumberIsIndex 0 0]%nat.
 
 Definition law_index_factor := Law "index-factor"
   (Op (AnyIndex 2) [])
   (Op (Plain Mul) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
-  [IndexIs 2 (ITimes (IVar 0) (IVar 1))].
+  [IndexIs 2 (ITimes (IVar 0) (IVar 1))]%nat.
 
 Definition law_index_sum := Law "index-sum"
   (Op (AnyIndex 2) [])
   (Op (Plain Add) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
-  [IndexIs 2 (IPlus (IVar 0) (IVar 1))].
+  [IndexIs 2 (IPlus (IVar 0) (IVar 1))]%nat.
 
 Definition law_exp_add := Law "exp-add"
   (Op (Plain Exp) [Op (Plain Add) [Var 0; Var 1]])
@@ -138,8 +134,7 @@ Definition law_exp_add := Law "exp-add"
 Definition law_exp_negative := Law "exp-negative"
   (Op (Plain Exp) [Op (Plain Mul) [Op (AnyConstant 0) []; Var 0]])
   (Op (Plain Inverse) [Op (Plain Exp) [Op (Plain Mul) [Op (AnyConstant 1) []; Var 0]]])
-  [NumberLess (NVar 0) (NLit (0 # 1)); 
-   NumberIs (NVar 1) (NTimes (NLit (-1 # 1)) (NVar 0))].
+  [NumberLess (NVar 0) (NLit (0 # 1)); NumberIs (NVar 1) (NTimes (NLit (-1 # 1)) (NVar 0))]%nat.
 
 Definition law_exp_zero := Law "exp-zero"
   (Op (Plain Exp) [Op (Plain (Constant (0 # 1))) []])
@@ -154,7 +149,7 @@ Definition law_exp_negative_infinity := Law "exp-negative-infinity"
 Definition law_exp_log := Law "exp-log"
   (Op (Plain Exp) [Op (Plain Log) [Var 0]])
   (Var 0)
-  [Known nonnegative_or_undefined_fact 0].
+  [Known nonnegative_or_undefined_fact 0]%nat.
 
 Definition law_log_exp := Law "log-exp"
   (Op (Plain Log) [Op (Plain Exp) [Var 0]])
@@ -164,8 +159,7 @@ Definition law_log_exp := Law "log-exp"
 Definition law_log_mul := Law "log-mul"
   (Op (Plain Log) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Add) [Op (Plain Log) [Var 0]; Op (Plain Log) [Var 1]])
-  [Known nonnegative_or_undefined_fact 0; 
-   Known nonnegative_or_undefined_fact 1].
+  [Known nonnegative_or_undefined_fact 0; Known nonnegative_or_undefined_fact 1]%nat.
 
 Definition law_log_inverse := Law "log-inverse"
   (Op (Plain Log) [Op (Plain Inverse) [Var 0]])
@@ -180,8 +174,7 @@ Definition law_log_one := Law "log-one"
 Definition law_sqrt_mul := Law "sqrt-mul"
   (Op (Plain Sqrt) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Mul) [Op (Plain Sqrt) [Var 0]; Op (Plain Sqrt) [Var 1]])
-  [Known nonnegative_or_undefined_fact 0; 
-   Known nonnegative_or_undefined_fact 1].
+  [Known nonnegative_or_undefined_fact 0; Known nonnegative_or_undefined_fact 1]%nat.
 
 Definition law_sqrt_inverse := Law "sqrt-inverse"
   (Op (Plain Sqrt) [Op (Plain Inverse) [Var 0]])
@@ -191,38 +184,37 @@ Definition law_sqrt_inverse := Law "sqrt-inverse"
 Definition law_sqrt_square := Law "sqrt-square"
   (Op (Plain Mul) [Op (Plain Sqrt) [Var 0]; Op (Plain Sqrt) [Var 0]])
   (Var 0)
-  [Known nonnegative_or_undefined_fact 0].
+  [Known nonnegative_or_undefined_fact 0]%nat.
 
 Definition law_sqrt_constant := Law "sqrt-constant"
   (Op (Plain Sqrt) [Op (AnyConstant 0) []])
   (Op (AnyConstant 1) [])
-  [RootIs 0 1].
+  [RootIs 0 1]%nat.
 
 Definition law_sqrt_of_square := Law "sqrt-of-square"
   (Op (Plain Sqrt) [Op (Plain Mul) [Var 0; Var 0]])
   (Op (Plain Abs) [Var 0])
-  [Known no_infinity_fact 0].
+  [Known no_infinity_fact 0]%nat.
 
 Definition law_abs_nonnegative := Law "abs-nonnegative"
   (Op (Plain Abs) [Var 0])
   (Var 0)
-  [Known nonnegative_or_undefined_fact 0].
+  [Known nonnegative_or_undefined_fact 0]%nat.
 
 Definition law_abs_mul := Law "abs-mul"
   (Op (Plain Abs) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Mul) [Op (Plain Abs) [Var 0]; Op (Plain Abs) [Var 1]])
-  [Known no_infinity_fact 0; 
-   Known no_infinity_fact 1].
+  [Known no_infinity_fact 0; Known no_infinity_fact 1]%nat.
 
 Definition law_abs_square := Law "abs-square"
   (Op (Plain Mul) [Op (Plain Abs) [Var 0]; Op (Plain Abs) [Var 0]])
   (Op (Plain Mul) [Var 0; Var 0])
-  [Known no_infinity_fact 0].
+  [Known no_infinity_fact 0]%nat.
 
 Definition law_abs_constant := Law "abs-constant"
   (Op (Plain Abs) [Op (AnyConstant 0) []])
   (Op (AnyConstant 1) [])
-  [NumberIs (NVar 1) (NMax (NVar 0) (NTimes (NLit (-1 # 1)) (NVar 0)))].
+  [NumberIs (NVar 1) (NMax (NVar 0) (NTimes (NLit (-1 # 1)) (NVar 0)))]%nat.
 
 Definition law_maximum_comm := Law "maximum-comm"
   (Op (Plain Maximum) [Var 0; Var 1])
@@ -247,7 +239,7 @@ Definition law_maximum_negative_infinity := Law "maximum-negative-infinity"
 Definition law_maximum_constants := Law "maximum-constants"
   (Op (Plain Maximum) [Op (AnyConstant 0) []; Op (AnyConstant 1) []])
   (Op (AnyConstant 2) [])
-  [NumberIs (NVar 2) (NMax (NVar 0) (NVar 1))].
+  [NumberIs (NVar 2) (NMax (NVar 0) (NVar 1))]%nat.
 
 Definition law_maximum_add := Law "maximum-add"
   (Op (Plain Maximum) [Op (Plain Add) [Var 0; Var 1]; Op (Plain Add) [Var 0; Var 2]])
@@ -257,48 +249,47 @@ Definition law_maximum_add := Law "maximum-add"
 Definition law_maximum_mul := Law "maximum-mul"
   (Op (Plain Maximum) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Mul) [Var 0; Var 2]])
   (Op (Plain Mul) [Var 0; Op (Plain Maximum) [Var 1; Var 2]])
-  [Known positive_or_undefined_fact 0].
+  [Known positive_or_undefined_fact 0]%nat.
 
 Definition law_minimum_maximum := Law "minimum-maximum"
   (Op (Plain Minimum) [Var 0; Var 1])
   (Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Maximum) [Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 1]]])
-  [Known no_infinity_fact 0; 
-   Known no_infinity_fact 1].
+  [Known no_infinity_fact 0; Known no_infinity_fact 1]%nat.
 
 Definition law_maximum_abs := Law "maximum-abs"
   (Op (Plain Maximum) [Var 0; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
   (Op (Plain Abs) [Var 0])
-  [Known no_infinity_fact 0].
+  [Known no_infinity_fact 0]%nat.
 
 Definition law_rescale_exp := Law "rescale-exp"
   (Op (Plain Rescale) [Var 0; Var 1])
   (Op (Plain Mul) [Op (Plain Exp) [Var 0]; Op (Plain Inverse) [Op (Plain Exp) [Var 1]]])
-  [Known no_infinity_fact 1].
+  [Known no_infinity_fact 1]%nat.
 
 Definition law_predicate_not := Law "predicate-not"
   (Op (Plain Not) [Op (AnyPredicate 0) []])
   (Op (AnyPredicate 1) [])
-  [IndexIs 1 (IMinus (ILit (-1)) (IVar 0))].
+  [IndexIs 1 (IMinus (ILit (-1)) (IVar 0))]%nat.
 
 Definition law_predicate_true := Law "predicate-true"
   (Op (AnyPredicate 0) [])
   (Op (Plain (Constant (1 # 1))) [])
-  [InRange (IVar 0)].
+  [InRange (IVar 0)]%nat.
 
 Definition law_predicate_false := Law "predicate-false"
   (Op (AnyPredicate 0) [])
   (Op (Plain (Constant (0 # 1))) [])
-  [InRange (IMinus (ILit (-1)) (IVar 0))].
+  [InRange (IMinus (ILit (-1)) (IVar 0))]%nat.
 
 Definition law_not_boolean := Law "not-boolean"
   (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
   (Op (Plain Not) [Var 0])
-  [Known boolean_fact 0].
+  [Known boolean_fact 0]%nat.
 
 Definition law_not_not := Law "not-not"
   (Op (Plain Not) [Op (Plain Not) [Var 0]])
   (Var 0)
-  [Known boolean_fact 0].
+  [Known boolean_fact 0]%nat.
 
 Definition law_not_false := Law "not-false"
   (Op (Plain Not) [Op (Plain (Constant (0 # 1))) []])
@@ -313,29 +304,27 @@ Definition law_not_true := Law "not-true"
 Definition law_boolean_contradiction := Law "boolean-contradiction"
   (Op (Plain Mul) [Var 0; Op (Plain Not) [Var 0]])
   (Op (Plain (Constant (0 # 1))) [])
-  [Known boolean_fact 0].
+  [Known boolean_fact 0]%nat.
 
 Definition law_and_boolean := Law "and-boolean"
   (Op (Plain And) [Var 0; Var 1])
   (Op (Plain Mul) [Var 0; Var 1])
-  [Known boolean_fact 0; 
-   Known boolean_fact 1].
+  [Known boolean_fact 0; Known boolean_fact 1]%nat.
 
 Definition law_or_boolean := Law "or-boolean"
   (Op (Plain Or) [Var 0; Var 1])
   (Op (Plain Not) [Op (Plain Mul) [Op (Plain Not) [Var 0]; Op (Plain Not) [Var 1]]])
-  [Known boolean_fact 0; 
-   Known boolean_fact 1].
+  [Known boolean_fact 0; Known boolean_fact 1]%nat.
 
 Definition law_equal_negative_infinity := Law "equal-negative-infinity"
   (Op (Plain Equal) [Var 0; Op (Plain NegativeInfinity) []])
   (Op (Plain (Constant (0 # 1))) [])
-  [Known real_fact 0].
+  [Known real_fact 0]%nat.
 
 Definition law_less_self := Law "less-self"
   (Op (Plain Less) [Var 0; Var 0])
   (Op (Plain (Constant (0 # 1))) [])
-  [Known defined_fact 0].
+  [Known defined_fact 0]%nat.
 
 Definition law_equal_comm := Law "equal-comm"
   (Op (Plain Equal) [Var 0; Var 1])
@@ -345,7 +334,7 @@ Definition law_equal_comm := Law "equal-comm"
 Definition law_select_true := Law "select-true"
   (Op (Plain Select) [Op (AnyConstant 0) []; Var 0; Var 1])
   (Var 0)
-  [NumberIsNot (NVar 0) (NLit (0 # 1))].
+  [NumberIsNot (NVar 0) (NLit (0 # 1))]%nat.
 
 Definition law_select_false := Law "select-false"
   (Op (Plain Select) [Op (Plain (Constant (0 # 1))) []; Var 0; Var 1])
@@ -355,7 +344,7 @@ Definition law_select_false := Law "select-false"
 Definition law_select_same := Law "select-same"
   (Op (Plain Select) [Var 0; Var 1; Var 1])
   (Var 1)
-  [Known real_fact 0].
+  [Known real_fact 0]%nat.
 
 Definition law_select_not := Law "select-not"
   (Op (Plain Select) [Op (Plain Not) [Var 0]; Var 1; Var 2])
@@ -365,9 +354,7 @@ Definition law_select_not := Law "select-not"
 Definition law_select_boolean := Law "select-boolean"
   (Op (Plain Select) [Var 0; Var 1; Var 2])
   (Op (Plain Add) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Mul) [Op (Plain Not) [Var 0]; Var 2]])
-  [Known boolean_fact 0; 
-   Known real_fact 1; 
-   Known real_fact 2].
+  [Known boolean_fact 0; Known real_fact 1; Known real_fact 2]%nat.
 
 Definition law_exp_half_log := Law "exp-half-log"
   (Op (Plain Exp) [Op (Plain Mul) [Op (Plain (Constant (1 # 2))) []; Op (Plain Log) [Var 0]]])
@@ -397,12 +384,12 @@ Definition law_select_equal := Law "select-equal"
 Definition law_equal_zero := Law "equal-zero"
   (Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []])
   (Op (Plain Not) [Var 0])
-  [Known no_infinity_fact 0].
+  [Known no_infinity_fact 0]%nat.
 
 Definition law_equal_one := Law "equal-one"
   (Op (Plain Equal) [Var 0; Op (Plain (Constant (1 # 1))) []])
   (Var 0)
-  [Known boolean_fact 0].
+  [Known boolean_fact 0]%nat.
 
 Definition law_equal_infinities := Law "equal-infinities"
   (Op (Plain Equal) [Op (Plain NegativeInfinity) []; Op (Plain NegativeInfinity) []])
@@ -417,67 +404,52 @@ Definition law_sum_add := Law "sum-add"
 Definition law_sum_mul := Law "sum-mul"
   (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Mul) [Var 0; Op (AnyReduce (MonoidIs Sum) 0) [Var 1]])
-  [Independent 0 0; 
-   Distributes 0 [1]; 
-   Nonempty 0].
+  [Independent 0 0; Distributes 0 [1]; Nonempty 0]%nat.
 
 Definition law_sum_constant := Law "sum-constant"
   (Op (AnyReduce (MonoidIs Sum) 0) [Var 0])
   (Op (Plain Mul) [Op (AnyIndex 0) []; Var 0])
-  [Independent 0 0; 
-   Nonempty 0; 
-   IndexIs 0 (IExtent 0)].
+  [Independent 0 0; Nonempty 0; IndexIs 0 (IExtent 0)]%nat.
 
 Definition law_max_add := Law "max-add"
   (Op (AnyReduce (MonoidIs Max) 0) [Op (Plain Add) [Var 0; Var 1]])
   (Op (Plain Add) [Var 0; Op (AnyReduce (MonoidIs Max) 0) [Var 1]])
-  [Independent 0 0; 
-   Nonempty 0].
+  [Independent 0 0; Nonempty 0]%nat.
 
 Definition law_max_mul := Law "max-mul"
   (Op (AnyReduce (MonoidIs Max) 0) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Mul) [Var 0; Op (AnyReduce (MonoidIs Max) 0) [Var 1]])
-  [Independent 0 0; 
-   Known positive_or_undefined_fact 0; 
-   Nonempty 0].
+  [Independent 0 0; Known positive_or_undefined_fact 0; Nonempty 0]%nat.
 
 Definition law_max_constant := Law "max-constant"
   (Op (AnyReduce (MonoidIs Max) 0) [Var 0])
   (Var 0)
-  [Independent 0 0; 
-   Nonempty 0].
+  [Independent 0 0; Nonempty 0]%nat.
 
 Definition law_min_constant := Law "min-constant"
   (Op (AnyReduce (MonoidIs Min) 0) [Var 0])
   (Var 0)
-  [Independent 0 0; 
-   Nonempty 0].
+  [Independent 0 0; Nonempty 0]%nat.
 
 Definition law_all_constant := Law "all-constant"
   (Op (AnyReduce (MonoidIs All) 0) [Var 0])
   (Var 0)
-  [Independent 0 0; 
-   Known boolean_fact 0; 
-   Nonempty 0].
+  [Independent 0 0; Known boolean_fact 0; Nonempty 0]%nat.
 
 Definition law_any_constant := Law "any-constant"
   (Op (AnyReduce (MonoidIs Any) 0) [Var 0])
   (Var 0)
-  [Independent 0 0; 
-   Known boolean_fact 0; 
-   Nonempty 0].
+  [Independent 0 0; Known boolean_fact 0; Nonempty 0]%nat.
 
 Definition law_all_witness := Law "all-witness"
   (Op (AnyReduce (MonoidIs All) 0) [Var 0])
   (Op (Plain (Constant (0 # 1))) [])
-  [Known boolean_fact 0; 
-   Witness false 0 0 0].
+  [Known boolean_fact 0; Witness false 0 0 0]%nat.
 
 Definition law_any_witness := Law "any-witness"
   (Op (AnyReduce (MonoidIs Any) 0) [Var 0])
   (Op (Plain (Constant (1 # 1))) [])
-  [Known boolean_fact 0; 
-   Witness true 0 0 0].
+  [Known boolean_fact 0; Witness true 0 0 0]%nat.
 
 Definition law_max_maximum := Law "max-maximum"
   (Op (AnyReduce (MonoidIs Max) 0) [Op (Plain Maximum) [Var 0; Var 1]])
@@ -487,63 +459,52 @@ Definition law_max_maximum := Law "max-maximum"
 Definition law_reduce_swap := Law "reduce-swap"
   (Op (AnyReduce (MonoidVar 0) 0) [Op (AnyReduce (MonoidVar 0) 1) [Var 0]])
   (Op (AnyReduce (MonoidVar 0) 1) [Op (AnyReduce (MonoidVar 0) 0) [Var 0]])
-  [Disjoint 0 1; 
-   Regroups 0].
+  [Disjoint 0 1; Regroups 0]%nat.
 
 Definition law_product_swap := Law "product-swap"
   (Op (AnyReduce (MonoidIs Product) 0) [Op (AnyReduce (MonoidIs Product) 1) [Var 0]])
   (Op (AnyReduce (MonoidIs Product) 1) [Op (AnyReduce (MonoidIs Product) 0) [Var 0]])
-  [Disjoint 0 1; 
-   Known no_infinity_fact 0].
+  [Disjoint 0 1; Known no_infinity_fact 0]%nat.
 
 Definition law_reduce_rename := Law "reduce-rename"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Op (AnyReduce (MonoidVar 0) 1) [Var 1])
-  [SameAxis 0 1; 
-   Independent 1 0; 
-   Substituted 0 1 0 0 (IAxis 1)].
+  [SameAxis 0 1; Independent 1 0; Substituted 0 1 0 0 (IAxis 1)]%nat.
 
 Definition law_reduce_reverse := Law "reduce-reverse"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Op (AnyReduce (MonoidVar 0) 0) [Var 1])
-  [Unsplit 0; 
-   Regroups 0; 
-   Substituted 0 1 0 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))].
+  [Unsplit 0; Regroups 0; Substituted 0 1 0 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))]%nat.
 
 Definition law_reduce_unroll := Law "reduce-unroll"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Var 1)
-  [Unrolled 0 0 1 0].
+  [Unrolled 0 0 1 0]%nat.
 
 Definition law_cases := Law "cases"
   (Var 0)
   (Op (Plain Select) [Op (AnyPredicate 0) []; Var 1; Var 2])
-  [GivenThat 0 1 0 0 true; 
-   GivenThat 1 2 0 0 false].
+  [GivenThat 0 1 0 0 true; GivenThat 1 2 0 0 false]%nat.
 
 Definition law_split := Law "split"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Op (AnyReduce (MonoidVar 0) 1) [Op (AnyReduce (MonoidVar 0) 2) [Var 0]])
-  [SplitInto false 0 1 2; 
-   Regroups 0].
+  [SplitInto false 0 1 2; Regroups 0]%nat.
 
 Definition law_split_product := Law "split-product"
   (Op (AnyReduce (MonoidIs Product) 0) [Var 0])
   (Op (AnyReduce (MonoidIs Product) 1) [Op (AnyReduce (MonoidIs Product) 2) [Var 0]])
-  [SplitInto false 0 1 2; 
-   Known no_infinity_fact 0].
+  [SplitInto false 0 1 2; Known no_infinity_fact 0]%nat.
 
 Definition law_split_masked_sum := Law "split-masked-sum"
   (Op (AnyReduce (MonoidIs Sum) 0) [Var 0])
   (Op (AnyReduce (MonoidIs Sum) 1) [Op (AnyReduce (MonoidIs Sum) 2) [Op (Plain Select) [Op (AnyPredicate 0) []; Var 0; Op (Plain (Constant (0 # 1))) []]]])
-  [SplitInto true 0 1 2; 
-   IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))].
+  [SplitInto true 0 1 2; IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))]%nat.
 
 Definition law_split_masked_max := Law "split-masked-max"
   (Op (AnyReduce (MonoidIs Max) 0) [Var 0])
   (Op (AnyReduce (MonoidIs Max) 1) [Op (AnyReduce (MonoidIs Max) 2) [Op (Plain Select) [Op (AnyPredicate 0) []; Var 0; Op (Plain NegativeInfinity) []]]])
-  [SplitInto true 0 1 2; 
-   IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))].
+  [SplitInto true 0 1 2; IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))]%nat.
 
 Definition law_first := Law "first"
   (Op (Plain First) [Op (Plain Tuple) [Var 0; Var 1]])
@@ -563,47 +524,37 @@ Definition law_reduce_both := Law "reduce-both"
 Definition law_rescale_sum := Law "rescale-sum"
   (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Op (Plain Exp) [Var 0]; Var 1]])
   (Op (Plain Mul) [Op (Plain Exp) [Op (Plain First) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]]]; Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]]])
-  [Known no_infinity_fact 1; 
-   IsNumber 0].
+  [Known no_infinity_fact 1; IsNumber 0]%nat.
 
 Definition law_rescale_sum_one := Law "rescale-sum-one"
   (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Exp) [Var 0]])
   (Op (Plain Mul) [Op (Plain Exp) [Op (Plain First) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain (Constant (1 # 1))) []]]]]; Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain (Constant (1 # 1))) []]]]])
-  [IsNumber 0].
+  [IsNumber 0]%nat.
 
 Definition law_rescale_quotient := Law "rescale-quotient"
   (Op (Plain Mul) [Op (Plain Mul) [Op (Plain Exp) [Op (Plain First) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]]]; Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]]]; Op (Plain Inverse) [Op (Plain Mul) [Op (Plain Exp) [Op (Plain First) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 2]]]]; Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 2]]]]]])
   (Op (Plain Mul) [Op (Plain First) [Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain Tuple) [Var 1; Var 2]]]]]; Op (Plain Inverse) [Op (Plain Second) [Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain Tuple) [Var 1; Var 2]]]]]]])
-  [Known no_infinity_fact 1; 
-   Known positive_fact 2; 
-   IsNumber 0].
+  [Known no_infinity_fact 1; Known positive_fact 2; IsNumber 0]%nat.
 
 Definition law_rescale_first := Law "rescale-first"
   (Op (Plain First) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]])
   (Op (AnyReduce (MonoidIs Max) 0) [Var 0])
-  [IsNumber 0].
+  [IsNumber 0]%nat.
 
 Definition law_rescale_second := Law "rescale-second"
   (Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]])
   (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Op (Plain Rescale) [Var 0; Op (AnyReduce (MonoidIs Max) 0) [Var 0]]; Var 1]])
-  [Known no_infinity_fact 1; 
-   IsNumber 0].
+  [Known no_infinity_fact 1; IsNumber 0]%nat.
 
 Definition law_rescale_tuple := Law "rescale-tuple"
   (Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain Tuple) [Var 1; Var 2]]]])
   (Op (Plain Tuple) [Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]]; Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 2]]]])
-  [Nonempty 0; 
-   IsNumber 0].
+  [Nonempty 0; IsNumber 0]%nat.
 
 Definition law_split_masked_rescaled := Law "split-masked-rescaled"
   (Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain Tuple) [Var 1; Var 2]]])
   (Op (AnyReduce (MonoidIs RescaledSum) 1) [Op (AnyReduce (MonoidIs RescaledSum) 2) [Op (Plain Tuple) [Op (Plain Select) [Op (AnyPredicate 0) []; Var 0; Op (Plain NegativeInfinity) []]; Op (Plain Tuple) [Var 1; Var 2]]]])
-  [SplitInto true 0 1 2; 
-   Known real_fact 1; 
-   Known real_fact 2; 
-   Nonempty 0; 
-   IsNumber 0; 
-   IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))].
+  [SplitInto true 0 1 2; Known real_fact 1; Known real_fact 2; Nonempty 0; IsNumber 0; IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))]%nat.
 
 Definition law_shift_cancel := Law "shift-cancel"
   (Op (Plain Mul) [Op (Plain Inverse) [Op (Plain Exp) [Op (AnyReduce (MonoidIs Max) 0) [Var 0]]]; Op (Plain Mul) [Op (Plain Inverse) [Op (Plain Inverse) [Op (Plain Exp) [Op (AnyReduce (MonoidIs Max) 0) [Var 0]]]]; Op (Plain Inverse) [Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Exp) [Var 0]]]]])
@@ -613,16 +564,12 @@ Definition law_shift_cancel := Law "shift-cancel"
 Definition law_exp_masked := Law "exp-masked"
   (Op (Plain Mul) [Var 0; Op (Plain Exp) [Var 1]])
   (Op (Plain Exp) [Op (Plain Select) [Var 0; Var 1; Op (Plain NegativeInfinity) []]])
-  [Known boolean_fact 0; 
-   Known defined_fact 1].
+  [Known boolean_fact 0; Known defined_fact 1]%nat.
 
 Definition law_split_masked_rescaled_one := Law "split-masked-rescaled-one"
   (Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]])
   (Op (AnyReduce (MonoidIs RescaledSum) 1) [Op (AnyReduce (MonoidIs RescaledSum) 2) [Op (Plain Tuple) [Op (Plain Select) [Op (AnyPredicate 0) []; Var 0; Op (Plain NegativeInfinity) []]; Var 1]]])
-  [SplitInto true 0 1 2; 
-   Known real_fact 1; 
-   IsNumber 0; 
-   IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))].
+  [SplitInto true 0 1 2; Known real_fact 1; IsNumber 0; IndexIs 0 (IMinus (IMinus (IExtent 0) (ILit 1)) (IAxis 0))]%nat.
 
 Definition table : list law := [
   law_add_comm;

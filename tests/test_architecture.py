@@ -20,6 +20,7 @@ LAYERS = (
     ("operators", "rules"),
     ("morphisms", "elaboration", "normalisation", "proof"),
     ("certificate", "egraph", "frontends", "parameters"),
+    ("coq",),
     ("refutation",),
     ("equivalence",),
     ("derivation",),

@@ -168,6 +168,7 @@ class Stage:
         assume: Sequence[str] = (),
         parameters: Mapping[str, str] | None = None,
         timeout: float = 60.0,
+        rules: str = "",
     ) -> StandInVerdict:
         self._work(
             left=left,
@@ -176,6 +177,7 @@ class Stage:
             assume=assume,
             parameters=parameters,
             timeout=timeout,
+            rules=rules,
         )
         return self.verdict
 

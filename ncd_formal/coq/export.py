@@ -1,4 +1,4 @@
-"""A certificate as a Coq file: its context, nodes, lemmas and goals, and the theorem that it proves.
+"""A certificate as a Coq file: its context, nodes, lemmas and goals, and the theorem they prove.
 
 Nothing that the file claims is trusted: ``proofs/Checker.v`` computes every side condition again,
 and Coq's kernel runs it.  Terms that a law computes (a renamed body, a written-out fold) come with
@@ -7,19 +7,17 @@ the nodes that show them, one after another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from ncd_formal.certificate import Certificate
-from ncd_formal.coq.table import COLUMNS, Law, laws, rational
-from ncd_formal.errors import InputError
+from ncd_formal.coq.table import COLUMNS, Law, definition, laws, rational, translate
 from ncd_formal.proof import Instance
-from ncd_formal.rules import Judge
+from ncd_formal.rules import Judge, given
 from ncd_formal.sizes import Atom, Polynomial, Quotient, size
 from ncd_formal.wires import (
     INDEX_TEXT,
     SIGNATURE,
-    Argument,
     Term,
     indices_of,
     is_axis,
@@ -36,10 +34,7 @@ _INPUT_KINDS = {
 
 
 class Export:
-    """A certificate with the numbers that stand for its names in Coq.
-
-    Errors: InputError where a law of the certificate has no counterpart in Coq.
-    """
+    """A certificate with the numbers that stand for its names in Coq."""
 
     def __init__(self, certificate: Certificate) -> None:
         self.certificate = certificate
@@ -49,7 +44,9 @@ class Export:
         }
         self.nodes: dict[Term, int] = {}
         self.numbers: dict[tuple[Term, Term], int] = {}
-        self.order = {name: k for k, name in enumerate(laws())}
+        self.own = [translate(rule, self.name) for rule in certificate.rules]
+        self.laws = {**laws(), **{law.name: law for law in self.own}}
+        self.order = {name: k for k, name in enumerate(self.laws)}
         for axis in sorted(certificate.context.axes):
             self.name("axis", axis)
 
@@ -60,10 +57,9 @@ class Export:
 
     def node(self, term: Term) -> int:
         """The number of a node; its subterms have smaller ones."""
-        if term not in self.nodes:
-            for part in subterms(term):
-                if SIGNATURE[part.op][1] == "Term" and part not in self.nodes:
-                    self.nodes[part] = len(self.nodes) + 1
+        for part in subterms(term, known=self.nodes):
+            if SIGNATURE[part.op][1] == "Term":
+                self.nodes[part] = len(self.nodes) + 1
         return self.nodes[term]
 
     # Indices and operators --------------------------------------------------------------------
@@ -87,8 +83,10 @@ class Export:
 
     def _atom(self, atom: Atom) -> str:
         if isinstance(atom, str):
-            return f"Axis {self.name('axis', atom)}" if is_axis(atom) else (
-                f"Size {self.name('size', atom)}"
+            return (
+                f"Axis {self.name('axis', atom)}"
+                if is_axis(atom)
+                else (f"Size {self.name('size', atom)}")
             )
         head = "Quot" if isinstance(atom, Quotient) else "Rem"
         return f"{head} ({self.index(atom.numerator)}) ({self.index(atom.denominator)})"
@@ -127,22 +125,23 @@ class Export:
 
     # Instances ----------------------------------------------------------------------------------
 
-    def instance(self, instance: Instance) -> str:
-        """The reason of a step: the law and the values of its variables."""
-        law = laws().get(instance.law)
-        if law is None:
-            raise InputError(f"law {instance.law} has no lemma in Coq")
-        values = {column: self._column(law, column, instance) for column in COLUMNS}
+    def step(self, there: Term, instance: Instance) -> str:
+        """A step by a law, with the values of its variables."""
+        law = self.laws[instance.law]
+        head = f"{number(self.node(there))} {number(self.order[law.name] + 1)}"
+        values = {column: list(self._column(law, column, instance)) for column in COLUMNS}
+        if not law.slots and not any(values[c] for c in ("index", "number", "monoid")):
+            return f"Instance {head} {_ids(values['term'])} {_ids(values['axis'])}"
         slots = _list(self._pairs(pairs) for pairs in self._slots(law, instance))
         columns = " ".join(_list(values[column]) for column in COLUMNS)
-        return f"ByLaw {self.order[law.name]} (Assignment {columns} {slots})"
+        return f"FullInstance {head} (Assignment {columns} {slots})"
 
     def _column(self, law: Law, column: str, instance: Instance) -> Iterator[str]:
         for expression in law.variables[column]:
             value = self.judge.instantiate(expression, instance.values)
             if column == "term":
                 assert isinstance(value, Term)
-                yield str(self.node(value))
+                yield number(self.node(value))
             elif column == "monoid":
                 assert isinstance(value, Term)
                 yield self.monoid(value)
@@ -150,11 +149,11 @@ class Export:
                 assert isinstance(value, Fraction)
                 yield rational(value)
             elif column == "axis":
-                yield str(self.name("axis", str(value)))
+                yield number(self.name("axis", str(value)))
             else:
                 yield self.index(size(str(value)))
 
-    def _slots(self, law: Law, instance: Instance) -> Iterator[Mapping[Term, Term]]:
+    def _slots(self, law: Law, instance: Instance) -> Iterator[dict[Term, Term]]:
         """For each computed term, every node that it comes from with what became of it."""
         context = self.certificate.context
         for operation, made in law.slots:
@@ -162,7 +161,9 @@ class Export:
             assert isinstance(expression, tuple)
             arguments = [self.judge.instantiate(part, instance.values) for part in expression[1:]]
             if operation == "given":
-                yield self._given(*arguments)
+                body, p, holds = arguments
+                assert isinstance(body, Term)
+                yield given(context, body, str(p), holds == 1)
                 continue
             body, axis = arguments[::-1][:2] if operation == "unroll" else arguments[:2]
             assert isinstance(body, Term)
@@ -177,21 +178,7 @@ class Export:
             for value in to:
                 yield substitutions(body, {x: value})
 
-    def _given(self, body: Argument, p: Argument, holds: Argument) -> dict[Term, Term]:
-        assert isinstance(body, Term)
-        given = self.judge.instantiate
-        from ncd_formal.rules import Symbol
-
-        pattern = (Symbol("given"), Symbol("a"), Symbol("p"), Symbol("b"))
-        made: dict[Term, Term] = {}
-        for node in subterms(body):
-            if SIGNATURE[node.op][1] == "Term":
-                image = given(pattern, {"a": node, "p": p, "b": holds})
-                assert isinstance(image, Term)
-                made[node] = image
-        return made
-
-    def _pairs(self, made: Mapping[Term, Term]) -> str:
+    def _pairs(self, made: dict[Term, Term]) -> str:
         """Pairs that show a computed term: children before parents, and only where needed."""
         root = next(reversed(made))
         needed: dict[Term, None] = {}
@@ -204,7 +191,9 @@ class Export:
                     c for c in node.children if SIGNATURE[c.op][1] == "Term" and c not in needed
                 )
         return _list(
-            f"({self.node(made[node])}, {self.node(node)})" for node in made if node in needed
+            f"({number(self.node(made[node]))}, {number(self.node(node))})"
+            for node in made
+            if node in needed
         )
 
     # The file -----------------------------------------------------------------------------------
@@ -212,15 +201,16 @@ class Export:
     def lemmas(self) -> list[str]:
         """The lemmas, each citing earlier ones by number."""
         result = []
-        for number, (left, right, steps) in enumerate(self.certificate.lemmas, 1):
+        for lemma, (left, right, steps) in enumerate(self.certificate.lemmas, 1):
             here, written = left, []
             for there, instance in steps:
-                reason = self.instance(instance) if instance else self._congruence(here, there)
-                written.append(f"({self.node(there)}, {reason})")
+                written.append(
+                    self.step(there, instance) if instance else self._congruence(here, there)
+                )
                 here = there
-            ends = f"({self.node(left)}, {self.node(right)}, {_list(written)})"
-            result.append(f"({number}, {ends})")
-            self.numbers.setdefault((left, right), number)
+            ends = f"{number(self.node(left))} {number(self.node(right))}"
+            result.append(f"Lemma_ {ends} ({_chain(written, 'Done')})")
+            self.numbers.setdefault((left, right), lemma)
         return result
 
     def _congruence(self, here: Term, there: Term) -> str:
@@ -228,9 +218,9 @@ class Export:
         for a, b in zip(here.children, there.children, strict=True):
             if SIGNATURE[a.op][1] != "Term":
                 continue
-            number = None if a is b else self.numbers.get((a, b), self.numbers.get((b, a)))
-            cited.append("None" if number is None else f"Some {number}")
-        return f"ByCongruence {_list(cited)}"
+            lemma = None if a is b else self.numbers.get((a, b), self.numbers.get((b, a)))
+            cited.append("Same" if lemma is None else f"Cite {number(lemma)}")
+        return f"Congruence {number(self.node(there))} ({_chain(cited, 'NoMore')})"
 
     def context(self) -> str:
         """The context: a size that is not listed is at least 1."""
@@ -241,7 +231,8 @@ class Export:
             for axis, extent in sorted(context.axes.items())
         )
         lowers = _map(
-            (self.name("size", name), _integer(least)) for name, least in context.lower.items()
+            (self.name("size", name), f"{_integer(least)}%Z")
+            for name, least in context.lower.items()
         )
         splits = _list(
             f"Split {self.name('axis', axis)} {self.name('axis', context.splits[axis].outer)} "
@@ -250,48 +241,78 @@ class Export:
             for axis in _parents_first(context.splits)
         )
         inputs = _map(
-            (self.name("input", name), _INPUT_KINDS[kind])
-            for name, kind in context.inputs.items()
+            (self.name("input", name), _INPUT_KINDS[kind]) for name, kind in context.inputs.items()
         )
         return f"Context {lowers} {assumed} {extents} {splits} {inputs}"
 
-    def text(self) -> str:
-        """The Coq file."""
+    def rows(self) -> tuple[list[str], list[str]]:
+        """The nodes, and the operators that they name instead of repeating them."""
+        shared: dict[str, str] = {}
+        rows = []
+        for term in self.nodes:
+            operator = self.operator(term)
+            if " " in operator:
+                operator = shared.setdefault(operator, f"o{len(shared) + 1}")
+            children = [number(self.nodes[c]) for c in term.children if c in self.nodes]
+            rows.append(" ".join([f"Row{len(children)}", operator, *children]))
+        return rows, list(shared)
+
+    def definitions(self, name: str) -> str:
+        """Coq definitions of its context, nodes, lemmas and goals, and of the user's own laws."""
         context, lemmas = self.context(), self.lemmas()
         goals = [f"({self.node(g.left)}, {self.node(g.right)})" for g in self.certificate.goals]
-        nodes = [
-            f"({number}, ({self.operator(term)}, "
-            f"{_list(str(self.nodes[c]) for c in term.children if c in self.nodes)}))"
-            for term, number in self.nodes.items()
-        ]
-        names = "\n".join(
+        rows, operators = self.rows()
+        own = "".join(definition(law) for law in self.own)
+        extra = "; ".join(f"law_{law.identifier}" for law in self.own)
+        named = "".join(f"Let o{k} : operator := {text}.\n" for k, text in enumerate(operators, 1))
+        return f"""
+{own}Definition {name}_laws : list law := table ++ [{extra}].
+Definition {name}_context : context :=
+  {context}.
+Section {name.capitalize()}.
+{named}{_parts("row", "rows", rows, "End")}
+Definition {name}_nodes : list row := nodes_of [{_names("row", rows)}].
+{_parts("proof", "proofs", lemmas, "Qed_")}
+Definition {name}_lemmas : list lemma := lemmas_of [{_names("proof", lemmas)}].
+End {name.capitalize()}.
+Definition {name}_goals : list goal := {_list(goals)}.
+"""
+
+    def comment(self) -> str:
+        """What the numbers of names stand for."""
+        return "\n".join(
             f"   {kind} {number}: {_comment(name)}"
             for kind, known in self.names.items()
             for name, number in known.items()
         )
-        return f"""(* A certificate of ncd_formal.
 
-{names} *)
 
-From Coq Require Import List PArith ZArith QArith.
-From Ncd Require Import Monoids Sizes Contexts Wires Laws Conditions Checker Table Soundness.
+HEADER = """From Coq Require Import List String PArith ZArith QArith.
+From Ncd Require Import Monoids Sizes Contexts Wires Laws Conditions Checker Table Soundness
+  Numbers Written.
 Import ListNotations.
+Local Open Scope string_scope.
+Local Open Scope list_scope.
 Local Open Scope Q_scope.
 Local Open Scope Z_scope.
 Local Open Scope positive_scope.
+"""
 
-Definition certificate_context : context :=
-  {context}.
-Definition certificate_nodes : list (positive * (operator * list positive)) := {_lines(nodes)}.
-Definition certificate_lemmas : list lemma := {_lines(lemmas)}.
-Definition certificate_goals : list goal := {_list(goals)}.
 
-Theorem certificate : Forall (fun g => equal certificate_context
-  (term_at certificate_context certificate_nodes (fst g))
-  (term_at certificate_context certificate_nodes (snd g))) certificate_goals.
+def theorem(name: str, own: Sequence[Law] = ()) -> str:
+    """That the goals are equal at all sizes, proved by running the checker in Coq's kernel.
+
+    Laws of the user's own, which have no lemma, are premises of the theorem.
+    """
+    premises = "".join(f"law_sound law_{law.identifier} -> " for law in own)
+    return f"""
+Theorem {name} : {premises}Forall (fun g => equal {name}_context
+  (term_at {name}_context {name}_nodes (fst g))
+  (term_at {name}_context {name}_nodes (snd g))) {name}_goals.
 Proof.
-  apply (check_sound table _ _ certificate_lemmas _ table_sound).
-  vm_cast_no_check (eq_refl true).
+  intros. apply (check_sound {name}_laws _ _ {name}_lemmas).
+  - apply Forall_app. split; [exact table_sound | repeat (constructor; try assumption)].
+  - vm_cast_no_check (eq_refl true).
 Qed.
 """
 
@@ -309,8 +330,50 @@ def _list(items: Iterable[str]) -> str:
     return f"[{'; '.join(items)}]"
 
 
-def _lines(items: Iterable[str]) -> str:
-    return "[\n  " + ";\n  ".join(items) + "]"
+def _chain(items: Sequence[str], end: str) -> str:
+    """Constructors that take the rest as their last argument."""
+    return "".join(f"{item} (" for item in items) + end + ")" * len(items)
+
+
+def _ids(items: Sequence[str]) -> str:
+    return f"({_chain([f'Cons {item}' for item in items], 'Nil')})"
+
+
+_PART = 100
+"""How many rows stand in one definition: Coq reads what is nested by recursion."""
+
+
+def _parts(name: str, sort: str, items: Sequence[str], end: str) -> str:
+    return "".join(
+        f"Let {name}s{start // _PART} : {sort} :=\n  "
+        + " (\n  ".join((*items[start : start + _PART], end))
+        + ")" * len(items[start : start + _PART])
+        + ".\n"
+        for start in range(0, len(items), _PART)
+    ).rstrip("\n")
+
+
+def _names(name: str, items: Sequence[str]) -> str:
+    return "; ".join(f"{name}s{start // _PART}" for start in range(0, len(items), _PART))
+
+
+_NAMED = 4096
+
+
+def number(value: int) -> str:
+    """A number by its name: Coq reads names much faster than numerals."""
+    far, near = divmod(value - 1, _NAMED)
+    return f"p{near + 1}" if not far else f"(far p{far} p{near + 1})"
+
+
+def numbers_text() -> str:
+    """``Numbers.v``: names of the numbers up to 4096."""
+    names = "\n".join(f"Definition p{k} := {k}." for k in range(1, _NAMED + 1))
+    return (
+        "From Coq Require Import PArith.\nLocal Open Scope positive_scope.\n"
+        f"{names}\n(* {_NAMED}·k + n *)\n"
+        f"Definition far (k n : positive) : positive := {_NAMED} * k + n.\n"
+    )
 
 
 def _map(items: Iterable[tuple[int, str]]) -> str:
@@ -337,9 +400,11 @@ def _parents_first(splits: Mapping[str, object]) -> list[str]:
     return order
 
 
-def export(certificate: Certificate) -> str:
-    """The Coq file of a certificate.
-
-    Errors: InputError where it uses a law without a lemma.
-    """
-    return Export(certificate).text()
+def export(certificate: Certificate, name: str = "certificate") -> str:
+    """The Coq file of a certificate."""
+    made = Export(certificate)
+    definitions = made.definitions(name)
+    return (
+        f"(* A certificate of ncd_formal.\n\n{made.comment()} *)\n\n"
+        f"{HEADER}{definitions}{theorem(name, made.own)}"
+    )

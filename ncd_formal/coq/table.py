@@ -1,14 +1,14 @@
 """The laws as Coq data, from the rule texts.
 
-``python -m ncd_formal.coq.table`` writes ``proofs/Table.v``, the laws that ``proofs/Laws.v`` gives a
-meaning, and ``proofs/Soundness.v``, which collects their hand-written lemmas ``sound_<name>``.  What
-a text computes (a sum of numbers, a renamed body) becomes a variable of its own and a condition that
-says what it is, so that a checker compares terms and never trusts a computation.
+``python -m ncd_formal.coq.table`` writes ``proofs/Table.v``, the laws to which ``proofs/Laws.v``
+gives a meaning, and ``proofs/Soundness.v``, which collects their hand-written lemmas
+``sound_<name>``.  What a text computes (a sum of numbers, a renamed body) becomes a variable of its
+own and a condition that says what it is: a checker compares terms and trusts no computation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -89,9 +89,14 @@ def name_of(fact: str) -> str:
     return fact.replace("-", "_") + "_fact"
 
 
+Names = Callable[[str, str], int]
+"""The number that stands for a name of a kind, such as the function tanh."""
+
+
 class _Translation:
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, names: Names) -> None:
         self.law = Law(rule.name)
+        self.names = names
         self.columns: dict[str, str] = {}
         for side in (rule.left, rule.right, *rule.conditions):
             self._sort(side, "term")
@@ -140,6 +145,10 @@ class _Translation:
             monoid, axis, body = arguments
             head = f"AnyReduce {self.monoid(monoid)} {self.number('axis', axis)}"
             return f"Op ({head}) [{self.pattern(body)}]"
+        if operator == "Function":
+            name, argument = arguments
+            head = f"Function {self.names('function', str(name))}"
+            return f"Op (Plain ({head})) [{self.pattern(argument)}]"
         assert operator in SIGNATURE, operator
         return f"Op (Plain {operator}) [{'; '.join(map(self.pattern, arguments))}]"
 
@@ -285,10 +294,28 @@ def rational(value: Fraction) -> str:
     return f"({value.numerator} # {value.denominator})"
 
 
+def translate(rule: Rule, names: Names) -> Law:
+    """A law in Coq."""
+    return _Translation(rule, names).law
+
+
+def _no_names(kind: str, name: str) -> int:
+    raise ValueError(f"a built-in law is about the {kind} {name}")
+
+
 @cache
 def laws() -> Mapping[str, Law]:
     """Every law of wires in Coq, by name, in the order of Coq's table."""
-    return {name: _Translation(rule).law for name, rule in table().items()}
+    return {name: translate(rule, _no_names) for name, rule in table().items()}
+
+
+def definition(law: Law) -> str:
+    """A law as a Coq definition."""
+    conditions = f"[{'; '.join(law.conditions)}]{'%nat' if law.conditions else ''}"
+    return (
+        f'Definition law_{law.identifier} := Law "{law.name}"\n'
+        f"  ({law.left})\n  ({law.right})\n  {conditions}.\n"
+    )
 
 
 def table_text() -> str:
@@ -299,22 +326,19 @@ def table_text() -> str:
         "From Ncd Require Import Monoids Wires Facts Laws.",
         "Import ListNotations.",
         "Local Open Scope string_scope.",
-        "Local Open Scope Q_scope.",
-        "Local Open Scope Z_scope.",
-        "Local Open Scope nat_scope.\n",
+        "Local Open Scope Q_scope.\n",
     ]
-    for law in laws().values():
-        conditions = f"[{('; ' + chr(10) + '   ').join(law.conditions)}]"
-        parts.append(
-            f'Definition law_{law.identifier} := Law "{law.name}"\n'
-            f"  ({law.left})\n  ({law.right})\n  {conditions}.\n"
-        )
+    parts += map(definition, laws().values())
     names = ";\n  ".join(f"law_{law.identifier}" for law in laws().values())
     parts.append(f"Definition table : list law := [\n  {names}].\n")
     return "\n".join(parts)
 
 
-def soundness_text(modules: Mapping[str, Path]) -> str:
+LEMMAS = ("ArithmeticLaws", "FunctionLaws", "ReductionLaws", "RescaledLaws")
+"""The Coq files that hold the lemmas of the laws."""
+
+
+def soundness_text() -> str:
     """``proofs/Soundness.v``: the lemmas of all laws as one theorem."""
     lemmas = "\n".join(
         f"  apply Forall_cons; [exact sound_{law.identifier}|]." for law in laws().values()
@@ -322,7 +346,7 @@ def soundness_text(modules: Mapping[str, Path]) -> str:
     return f"""(* Every law of the table is sound; written by `python -m ncd_formal.coq.table`. *)
 
 From Coq Require Import List.
-From Ncd Require Import Laws Table {" ".join(modules)}.
+From Ncd Require Import Laws Table {" ".join(LEMMAS)}.
 
 Theorem table_sound : Forall law_sound table.
 Proof.
@@ -332,16 +356,17 @@ Qed.
 """
 
 
-LEMMAS = ("ArithmeticLaws", "FunctionLaws", "ReductionLaws", "RescaledLaws")
-"""The Coq files that hold the lemmas of the laws."""
+@cache
+def proofs_folder() -> Path:
+    """Where the Coq theory is: beside the rule texts."""
+    return rules_folder().parent / "proofs"
 
 
 def main() -> None:
     """Write the generated files."""
-    proofs = rules_folder().parent / "proofs"
+    proofs = proofs_folder()
     (proofs / "Table.v").write_text(table_text(), encoding="utf-8")
-    modules = {name: proofs / f"{name}.v" for name in LEMMAS}
-    (proofs / "Soundness.v").write_text(soundness_text(modules), encoding="utf-8")
+    (proofs / "Soundness.v").write_text(soundness_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

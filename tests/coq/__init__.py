@@ -1,0 +1,15 @@
+"""Tests of the Coq theory, and of certificates put to Coq's kernel."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ncd_formal.coq import kernel
+
+# Where CI is set a test without Coq is not skipped, so it fails.
+needs_coq = pytest.mark.skipif(
+    not kernel.available() and not os.environ.get("CI"),
+    reason="coqc is not installed: apt-get install coq",
+)

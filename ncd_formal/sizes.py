@@ -232,7 +232,7 @@ def quotient(numerator: Polynomial, denominator: Polynomial) -> Polynomial:
         return whole
     if rest.constant is not None and denominator.constant:
         return whole + rest.constant // denominator.constant
-    if rest.constant == -1:  # a size is positive, so -1 // size is -1
+    if rest.constant == -1 and _is_size(denominator):  # a size is positive, so -1 // size is -1
         return whole - 1
     return whole + Polynomial({((Quotient(rest, denominator), 1),): 1})
 
@@ -246,9 +246,14 @@ def remainder(numerator: Polynomial, denominator: Polynomial) -> Polynomial:
         return rest
     if rest.constant is not None and denominator.constant:
         return size(rest.constant % denominator.constant)
-    if rest.constant == -1:
+    if rest.constant == -1 and _is_size(denominator):
         return denominator - 1
     return Polynomial({((Remainder(rest, denominator), 1),): 1})
+
+
+def _is_size(p: Polynomial) -> bool:
+    """Whether p is a sum of products of sizes, and so not negative."""
+    return all(c > 0 for _, c in p.terms) and all(isinstance(atom, str) for atom in p.atoms)
 
 
 def _multiples(p: Polynomial, by: Polynomial) -> tuple[Polynomial, Polynomial]:

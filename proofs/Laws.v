@@ -1,7 +1,7 @@
 (* Laws as data: patterns with variables, and the conditions under which both sides are equal.
 
    A law is sound where every instance whose conditions hold is an equality at all sizes.  The texts
-   under `rules/` are written as this data by `python -m ncd_formal.formal table`, which turns each
+   under `rules/` are written as this data by `python -m ncd_formal.coq.table`, which turns each
    computed operation of a text into a variable and a condition that says what it is. *)
 
 From Ncd Require Import Values.

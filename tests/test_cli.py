@@ -89,6 +89,7 @@ class StandInReport:
     lemmas: int = 7
     rules: tuple[str, ...] = ("sum-split", "exp-add")
     conditions: tuple[str, ...] = ("n >= 1",)
+    unproved: tuple[str, ...] = ()
 
 
 @dataclass

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ncd_formal.equivalence import Proof, Task, Verdict, confirm, prove
 from ncd_formal.errors import InputError
+from tests.coq import assert_accepted
 from tests.programs import Pair
 from tests.programs.equal import PAIRS as EQUAL
 from tests.programs.fused_attention import MASK_FREE, MASKED
@@ -50,12 +51,15 @@ def test_equal_pairs_are_proved(pair: Pair) -> None:
     assert found.status == "proved", found.explain()
     assert found.certificate is not None
     found.certificate.check()
+    assert_accepted(found.certificate)
 
 
 @pytest.mark.parametrize("pair", MASK_FREE, ids=str)
 def test_the_mask_free_fusions_of_the_inductor_are_proved(pair: Pair) -> None:
     """Patterns 1, 2, 8, 10, 11, 23, 30 of torch._inductor.fx_passes.fuse_attention."""
-    assert verdict(pair).status == "proved"
+    found = verdict(pair)
+    assert found.status == "proved" and found.certificate is not None
+    assert_accepted(found.certificate)
 
 
 @pytest.mark.parametrize("pair", MASKED, ids=str)
@@ -65,6 +69,8 @@ def test_the_masked_fusions_are_never_refuted_by_rounding(pair: Pair) -> None:
     if found.status == "refuted":
         assert found.counterexample is not None
         assert "nan" in found.counterexample.difference
+    if found.certificate is not None:
+        assert_accepted(found.certificate)
 
 
 @pytest.mark.parametrize("pair", WRONG, ids=str)
@@ -114,7 +120,7 @@ def test_a_verdict_explains_itself() -> None:
     assert text.startswith(
         "proved: attention and library are the same function over the reals, for all sizes"
     )
-    assert "certificate" in text and "Coq" in text
+    assert "certificate" in text and "each law is a theorem in Coq" in text
     assert found.to_json()["certificate"]["laws"] == list(found.certificate.laws)  # type: ignore[union-attr]
 
 

@@ -236,6 +236,14 @@ def test_a_text_of_too_many_terms_is_refused(text: str) -> None:
         size(text)
 
 
+def test_minus_one_is_rounded_down_by_sizes_alone() -> None:
+    """By what may be negative, −1 is not: −1 // −3 is 0."""
+    for text in ("(0-1) // (1-2*n)", "(0-1) % (1-2*n)", "(0-1) // n", "(0-1) % (n*m + 2)"):
+        for n in (1, 2, 3):
+            expected = eval(text, {"n": n, "m": 2})
+            assert size(text).evaluate({"n": n, "m": 2}) == expected, text
+
+
 def test_division_by_zero_is_an_error() -> None:
     """Never an answer."""
     with pytest.raises(ZeroDivisionError):

@@ -28,7 +28,67 @@ DEEPEST = 60
 """The column from which on lines are not indented further."""
 
 _KEYWORDS = frozenset(
-    ["_", "as", "at", "by", "cofix", "else", "end", "exists", "exists2", "fix", "for", "forall", "fun", "if", "in", "let", "match", "return", "then", "using", "where", "with", "Prop", "SProp", "Set", "Type", "when", "rescaled", "max", "min", "R", "Z", "bool", "value", "defined", "within", "lift", "exp", "log", "sqrt", "abs", "rescale", "undefined", "nat", "list", "Reals", "Booleans", "Extended", "Unused", "readback", "term", "opaque", "ns", "g", "is", "true", "false", "Undef", "law_sound"]
+    [
+        "_",
+        "as",
+        "at",
+        "by",
+        "cofix",
+        "else",
+        "end",
+        "exists",
+        "exists2",
+        "fix",
+        "for",
+        "forall",
+        "fun",
+        "if",
+        "in",
+        "let",
+        "match",
+        "return",
+        "then",
+        "using",
+        "where",
+        "with",
+        "Prop",
+        "SProp",
+        "Set",
+        "Type",
+        "when",
+        "rescaled",
+        "max",
+        "min",
+        "R",
+        "Z",
+        "bool",
+        "value",
+        "defined",
+        "within",
+        "lift",
+        "exp",
+        "log",
+        "sqrt",
+        "abs",
+        "rescale",
+        "undefined",
+        "nat",
+        "list",
+        "Reals",
+        "Booleans",
+        "Extended",
+        "Unused",
+        "readback",
+        "term",
+        "opaque",
+        "ns",
+        "g",
+        "is",
+        "true",
+        "false",
+        "Undef",
+        "law_sound",
+    ]
 )
 
 
@@ -79,7 +139,9 @@ def _render(doc: _Doc, column: int, after: int = 0) -> str:
         here = column + len(text) if "\n" not in text else len(text) - text.rindex("\n") - 1
         rest = doc[k + 1 :]
         behind = sum(len(p) for p in rest if isinstance(p, str))
-        text += _render(part, here, behind + (after if all(isinstance(p, str) for p in rest) else 0))
+        text += _render(
+            part, here, behind + (after if all(isinstance(p, str) for p in rest) else 0)
+        )
     return text
 
 
@@ -342,7 +404,11 @@ class _Printer:
             body = self.at(node.children[0], inner, path, _ATOM)
             if bound:
                 lists = f"within [{'; '.join(extents)}] [{'; '.join(names)}]"
-                body = ("(", _Group((f"fun {' '.join(names)} =>", _Group((lists, body), 2)), 2), ")")
+                body = (
+                    "(",
+                    _Group((f"fun {' '.join(names)} =>", _Group((lists, body), 2)), 2),
+                    ")",
+                )
             else:
                 body = ("(", _Group(("within [] []", body), 2), ")")
             arguments.append(body)
@@ -393,7 +459,9 @@ def _paths(shape: Shape) -> list[tuple[int, ...]]:
 # Statements ---------------------------------------------------------------------------------
 
 
-def _identifiers(wanted: Iterable[tuple[str, str]], taken: Iterable[str]) -> dict[tuple[str, str], str]:
+def _identifiers(
+    wanted: Iterable[tuple[str, str]], taken: Iterable[str]
+) -> dict[tuple[str, str], str]:
     """Coq names for sizes, inputs, functions, operators and axes, all different."""
     used = set(taken) | _KEYWORDS
     names: dict[tuple[str, str], str] = {}

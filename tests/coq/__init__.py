@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from ncd_formal.certificate import Certificate
 from ncd_formal.coq import kernel
 
 # Where CI is set a test without Coq is not skipped, so it fails.
@@ -13,3 +14,10 @@ needs_coq = pytest.mark.skipif(
     not kernel.available() and not os.environ.get("CI"),
     reason="coqc is not installed: apt-get install coq",
 )
+
+
+def assert_accepted(certificate: Certificate) -> None:
+    """Coq's kernel accepts a certificate, where Coq is installed, and in CI it must be."""
+    if kernel.available() or os.environ.get("CI"):
+        answer = kernel.accept(certificate)
+        assert answer.accepted, answer.reason

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from ncd_formal.errors import one_line
+from ncd_formal.errors import InputError, one_line
 
 State = Literal["ok", "missing", "broken"]
 
@@ -69,7 +69,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at Python, each dependency, the GPU, the rules and the kernels, one by one."""
+    """Looks at Python, each dependency, the GPU, the rules, Coq and the kernels, one by one."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     states: dict[str, State] = {}
     for distribution, module, extra in _DEPENDENCIES:
@@ -78,6 +78,7 @@ def examine() -> Iterator[Finding]:
         yield finding
     yield _gpu(states["torch"])
     yield _rules()
+    yield _coq()
     yield _interpreter(states["torch"], states["triton"])
 
 
@@ -121,6 +122,18 @@ def _rules() -> Finding:
     if not number:
         return Finding("rules", "broken", "none were found: install the package again")
     return Finding("rules", "ok", str(number))
+
+
+def _coq() -> Finding:
+    """Names the version of Coq, which checks proofs again."""
+    from ncd_formal.coq import kernel
+
+    if not kernel.available():
+        return Finding("coq", "missing", "not installed: apt-get install coq; for ncd check --coq")
+    try:
+        return Finding("coq", "ok", kernel.version())
+    except InputError as error:
+        return Finding("coq", "broken", one_line(error))
 
 
 def _interpreter(torch: State, triton: State) -> Finding:

@@ -595,12 +595,13 @@ def test_an_index_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -> N
 def test_a_value_that_cannot_be_read_is_refused(text: str) -> None:
     """In a step, where a law computes with it."""
     left = term("Index", "n")
-    for law, values in [
+    cases: list[tuple[str, dict[str, Argument]]] = [
         ("index-sum", {"p": text, "q": "0"}),
         ("index-factor", {"p": text, "q": "1"}),
         ("sum-constant", {"x": text, "c": ONE}),
         ("predicate-true", {"p": text}),
-    ]:
+    ]
+    for law, values in cases:
         refused(forged(Context(), (left, ONE), [(left, ONE, (by(law, ONE, **values),))]))
 
 

@@ -321,7 +321,9 @@ def test_doctor_examines_this_installation(run: Run) -> None:
     assert outcome.code == (0 if result["healthy"] else 1)
     findings = result["findings"]
     assert findings["python"]["state"] == findings["egglog"]["state"] == "ok"
-    assert {"numpy", "z3-solver", "torch", "triton", "gpu", "rules", "interpreter"} < set(findings)
+    assert {"numpy", "z3-solver", "torch", "triton", "gpu", "rules", "coq", "interpreter"} < set(
+        findings
+    )
 
 
 @pytest.mark.parametrize("state, code", [("ok", 0), ("missing", 0), ("broken", 1)])

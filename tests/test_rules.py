@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ncd_formal.errors import InputError
 from ncd_formal.facts import NAMED, Facts
 from ncd_formal.rules import (
     CONDITIONS,
@@ -25,7 +26,9 @@ from ncd_formal.rules import (
     Judge,
     Rule,
     Symbol,
+    read_own_rules,
     read_rules,
+    rule_text,
     rules_folder,
     show,
     table,
@@ -412,6 +415,39 @@ def test_a_condition_cannot_be_dropped(name: str, dropped: int) -> None:
         assert found, f"{rule}\nno instance needs {show(rule.conditions[dropped])}"
     else:
         assert not found, f"{rule}\n{show(rule.conditions[dropped])} is not harmless: {found}"
+
+
+# Laws of a user's own -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('(rewrite (Exp a) a :name "exp-add")', "named exp-add already"),
+        ('(rewrite (Exp a) a :name "x") (rewrite (Log a) a :name "x")', "named x already"),
+        ('(rewrite a (Exp a) :name "x")', "matches anything"),
+        ('(rewrite (Exp a) (Mul a b) :name "x")', "its left side lacks b"),
+        ('(birewrite (Add a b) a :name "x")', "the same variables on both sides"),
+        ('(rewrite (Reduce m x a) (rename a x y) :name "x")', "compute with terms"),
+        ('(rewrite (Input "x" "") (Exp (Input "x" "")) :name "x")', "compute with terms"),
+        ('(rewrite (Exp a) a :when ((lucky a)) :name "x")', "unknown condition"),
+        ('(rewrite (Twist a) a :name "x")', "unknown operator"),
+        ('(rewrite (Exp a) a :name "A b")', "a name is made of a-z"),
+        ("(rewrite (Exp a) a)", "needs a :name"),
+        ('(rewrite (Exp a) a :name "x"', "not closed"),
+        ("hello", "rewrites only"),
+    ],
+)
+def test_an_own_law_that_cannot_be_used_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        read_own_rules(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_own_law_is_written_as_it_was_read() -> None:
+    text = '(birewrite (Exp (Add a b)) (Mul (Exp a) (Exp b)) :when ((real a)) :name "mine")'
+    (rule,) = read_own_rules(text)
+    assert read_own_rules(rule_text(rule)) == (rule,)
 
 
 # Texts --------------------------------------------------------------------------------------

@@ -14,17 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncd_formal.certificate import Certificate, CertificateError, Goal, check
+from ncd_formal.certificate import Certificate, CertificateError, check
 from ncd_formal.cli import main
-from ncd_formal.conditions import Context
 from ncd_formal.coq import kernel
-from ncd_formal.coq.export import HEADER, Export
+from ncd_formal.coq.export import HEADER, Export, export
 from ncd_formal.equivalence import prove
-from ncd_formal.proof import Congruence, Instance
 from ncd_formal.rules import rules_folder, table
-from ncd_formal.sizes import size, variable
-from ncd_formal.wires import SUM, Term, add, constant, input_at, mul, reduce, term
+from ncd_formal.sizes import size
 from tests.coq import needs_coq
+from tests.coq.stacks import stack
 
 pytestmark = needs_coq
 
@@ -57,32 +55,6 @@ def verdicts(certificates: Iterator[Certificate] | list[Certificate]) -> list[bo
 def test_the_derived_kernels_rest_on_theorems(name: str) -> None:
     accepted = kernel.accept(Certificate.load(KERNELS / f"{name}.json"))
     assert accepted.accepted, accepted.reason
-
-
-def stack(layers: int) -> Certificate:
-    """h ← h + tanh(Σ_j 2·W_ij h_j), each layer rewritten to h + tanh(2·Σ_j W_ij h_j)."""
-    axes = {"d.0": size("d"), "d.1": size("d")}
-    inputs = {"x": "real", **{f"w{k}": "real" for k in range(layers)}}
-    closure = Congruence()
-    two = constant(2)
-    left = right = {axis: input_at("x", [variable(axis)]) for axis in axes}
-
-    def layer(h: dict[str, Term], k: int, i: str, j: str) -> Term:
-        return mul(input_at(f"w{k}", [variable(i), variable(j)]), h[j])
-
-    for k in range(layers):
-        before, after = left, right
-        left, right = {}, {}
-        for i, j in (("d.0", "d.1"), ("d.1", "d.0")):
-            body = layer(before, k, i, j)
-            inside, outside = reduce(SUM, j, mul(two, body)), mul(two, reduce(SUM, j, body))
-            closure.merge(inside, outside, Instance("sum-mul", {"x": j, "c": two, "a": body}))
-            left[i] = add(before[i], term("Function", "tanh", inside))
-            summed = mul(two, reduce(SUM, j, layer(after, k, i, j)))
-            right[i] = add(after[i], term("Function", "tanh", summed))
-    goal = (left["d.0"], right["d.0"])
-    context = Context(axes=axes, inputs=inputs)
-    return Certificate(context, (Goal(*goal, (("d.0",),)),), closure.explain(goal))
 
 
 def test_a_stack_of_192_rewritten_layers_is_accepted() -> None:
@@ -296,7 +268,7 @@ def test_a_law_without_a_lemma_is_used_and_named() -> None:
     assert found.certificate is not None and found.certificate.unproved == ("tanh-odd",)
     again = Certificate.from_json(found.certificate.to_json())
     assert again.check().unproved == ("tanh-odd",)
-    text = kernel.export(again)
+    text = export(again)
     assert "law_sound law_tanh_odd ->" in text
     assert kernel.accept(again).accepted
     without = text.replace("law_sound law_tanh_odd ->", "")

@@ -241,14 +241,14 @@ def check(
         except CertificateError as error:
             reason = one_line(error)
         if written and not reason:
-            from ncd_formal.coq.export import export
+            from ncd_formal.coq.kernel import coq_text
 
-            text = export(certificate)
+            text = coq_text(certificate)
             written.write(lambda place: place.write_text(text, encoding="utf-8"))
         if coq and not reason:
             from ncd_formal.coq.kernel import accept
 
-            accepted = accept(certificate)
+            accepted = accept(certificate, plain=True)
             reason = "" if accepted.accepted else f"Coq rejects it: {accepted.reason}"
     holds = report is not None and not reason
     if as_json:

@@ -86,7 +86,7 @@ def markdown() -> str:
         "A law with `=` is used both ways. `independent x a` says that a does not depend on the",
         "axis x; `real`, `positive` … say which values a term may take (`facts.py`). The value −∞",
         "and the undefined are values, so a law that says *always* holds for them too.",
-        "Each law is a theorem in Coq, `sound_<name>` with underscores for dashes, under `proofs/`.",
+        "Each law is a theorem in Coq under `proofs/`: `sound_<name>`, dashes as underscores.",
     ]
     for ruleset in dict.fromkeys(rule.ruleset for rule in table().values()):
         lines += ["", f"## {ruleset}", "", "| name | law | where | in words |"]

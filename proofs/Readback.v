@@ -174,7 +174,8 @@ Section Index.
         let s := summands_of e in let t := summands_of f in
         let taken := less s ++ less t in
         let u := Summands (plus s ++ plus t)
-          (if less_one s && less_one t then taken ++ [1] else taken) (less_one s || less_one t) [] in
+          (if less_one s && less_one t then taken ++ [1] else taken)
+          (less_one s || less_one t) [] in
         Summands (plus u) (less u) (less_one u) [difference u]
     | Times e f =>
         let s := factors (summands_of e) in let t := factors (summands_of f) in
@@ -522,7 +523,8 @@ Section Restate.
     - intros s. pose proof (pick_property (fun s n => least G s <= n) (least G s) ns 1 s) as K.
       rewrite Pos.add_1_l, Pos.pred_succ in K. apply K; [reflexivity | exact S].
     - unfold assumptions_hold in A. revert A. generalize 1%positive. induction (assumed G) as
-        [|e l IH]; intros k A; constructor; [apply read_assumption_sound, A | apply (IH _ (proj2 A))].
+        [|e l IH]; intros k A; constructor;
+        [apply read_assumption_sound, A | apply (IH _ (proj2 A))].
     - intros x is. apply array_ok_sound.
       pose proof (pick_property (fun x => array_ok (kind_of_input G x)) Unused xs 1 x) as K.
       rewrite Pos.add_1_l, Pos.pred_succ in K. apply K; [exact I | exact X].
@@ -555,7 +557,8 @@ End Restate.
 
 (* The proof of a statement ------------------------------------------------------------------- *)
 
-(* What is computed to make an expression of a term, and the terms of a statement are made of. *)
+(* What is computed to make an expression of a term.  What expressions are made of stays: the kernel
+   compares two of them by their parts, and does not compute with values. *)
 Ltac plainly := cbv beta iota zeta delta [
   read read_operator operand nth map app rational Qnum Qden read_scalar read_fold
   read_index summands_of difference total times fold_left one plus less less_one factors less_all
@@ -567,16 +570,21 @@ Ltac plainly := cbv beta iota zeta delta [
   pick Pos.pred Pos.pred_double Pos.succ model_of environment sizes input function opaque
   value_at apply_all curried everywhere array_ok all_from sizes_fit arrays_fit assumptions_hold
   in_bounds].
-Ltac plainly_in H := cbv beta iota zeta delta [
+Strategy expand [
   read read_operator operand nth map app rational Qnum Qden read_scalar read_fold
   read_index summands_of difference total times fold_left one plus less less_one factors less_all
-  read_condition andb orb negb
+  read_condition read_assumption andb orb negb
   read_size read_axis spelled place put1 learn apart_from leaves leaves_in place_all learn_all
   nothing_known forallb existsb Pos.eqb whole outer inner masked
-  extent find PositiveMap.find PositiveMap.add PositiveMap.empty map_of
+  extent find least kind_of_input PositiveMap.find PositiveMap.add PositiveMap.empty map_of
   lowers assumed extents splits inputs fst snd
-  pick Pos.pred Pos.pred_double model_of environment sizes input function opaque
-  value_at apply_all curried] in H.
+  pick Pos.pred Pos.pred_double Pos.succ model_of environment sizes input function opaque
+  value_at apply_all curried everywhere array_ok all_from sizes_fit arrays_fit assumptions_hold
+  in_bounds].
+Strategy opaque [
+  vadd vmul vinv vmax vmin vexp vlog vsqrt vabs vrescale vfun vless vequal vnot vand vor vselect
+  truth of_int sum product maximum minimum conjunction disjunction rescaled_sum within
+  Z.add Z.sub Z.opp Z.mul Z.div Z.modulo Z.ltb Z.leb].
 
 (* Side conditions, from the hypotheses of a statement. *)
 Ltac discharge G := unfold G; plainly; repeat match goal with
@@ -585,13 +593,14 @@ Ltac discharge G := unfold G; plainly; repeat match goal with
   first [assumption | lia | intros; auto].
 
 (* What a statement is about: its sizes, arrays, functions, operators and indices, in the order of
-   their numbers in the certificate. *)
+   their numbers in the certificate, and the axes of the indices. *)
 Inductive subjects := Subjects (ns : list Z) (xs : list array) (fs : list (R -> R))
-  (os : list (list Z -> (list Z -> object) -> list Z -> value)) (indices : list Z).
+  (os : list (list Z -> (list Z -> object) -> list Z -> value))
+  (indices : list Z) (axes : list axis).
 
-(* Proves the statement of the goal (i, j) of a certificate, of which these axes are free. *)
-Ltac readback certificate G nodes goals i j subjects axes :=
-  lazymatch subjects with Subjects ?ns ?xs ?fs ?os ?indices =>
+(* Proves the statement of the goal (i, j) of a certificate. *)
+Ltac readback certificate G nodes goals i j subjects :=
+  lazymatch subjects with Subjects ?ns ?xs ?fs ?os ?indices ?axes =>
   let t := eval vm_compute in (term_at G nodes i) in
   let u := eval vm_compute in (term_at G nodes j) in
   let H := fresh "H" in
@@ -601,7 +610,9 @@ Ltac readback certificate G nodes goals i j subjects axes :=
     [ vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl t)
     | vm_cast_no_check (eq_refl u) | vm_cast_no_check (eq_refl true)
     | vm_cast_no_check (eq_refl true) | discharge G .. ]
-  | unfold G in H; plainly_in H; exact H ] end.
+  | unfold G in H; revert H; plainly; intros H; lazymatch type of H with ?proved =>
+      lazymatch goal with |- ?stated => first [constr_eq proved stated; exact H
+        | fail 1 "the certificate proves another statement:" proved] end end ] end.
 
 (* Notations of statements -------------------------------------------------------------------- *)
 
@@ -612,12 +623,15 @@ Definition show_numeral (n : numeral) : Z := match n with Integer z => z end.
 Declare Scope value_scope.
 Delimit Scope value_scope with value.
 Bind Scope value_scope with value.
-Number Notation value read_numeral show_numeral (via numeral mapping [of_int => Integer]) : value_scope.
+Number Notation value read_numeral show_numeral
+  (via numeral mapping [of_int => Integer]) : value_scope.
 
 Coercion Fin : R >-> value.
 Coercion of_int : Z >-> value.
 Coercion truth : bool >-> value.
 
+Notation Value := Values.value.              (* a real number, −∞ or the undefined *)
+Notation defined := Values.defined.
 Notation exp := vexp.
 Notation log := vlog.
 Notation sqrt := vsqrt.
@@ -643,8 +657,10 @@ Notation "¬ x" := (vnot x) (at level 35, right associativity) : value_scope.
 Notation "'when' c 'then' x 'else' y" := (vselect c x y)
   (at level 200, c at level 100, x at level 100, y at level 200) : value_scope.
 
-Notation "'max' ( x , y )" := (vmax x y) (at level 0, x at level 200, y at level 200) : value_scope.
-Notation "'min' ( x , y )" := (vmin x y) (at level 0, x at level 200, y at level 200) : value_scope.
+Notation "'max' ( x , y )" := (vmax x y)
+  (at level 200, x at level 200, y at level 200) : value_scope.
+Notation "'min' ( x , y )" := (vmin x y)
+  (at level 200, x at level 200, y at level 200) : value_scope.
 Notation "∑ i < n , x" := (sum n%Z (fun i : Z => x))
   (at level 200, i name, n at level 69, x at level 200) : value_scope.
 Notation "∏ i < n , x" := (product n%Z (fun i : Z => x))

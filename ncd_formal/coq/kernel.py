@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ncd_formal.certificate import Certificate
 from ncd_formal.coq.export import export, numbers_text
+from ncd_formal.coq.readback import statements
 from ncd_formal.coq.table import proofs_folder, soundness_text, table_text
 from ncd_formal.errors import InputError, one_line
 
@@ -124,12 +125,19 @@ def run(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return _coqc(Path(place), "-q", "-R", str(folder), "Ncd", "Certificate.v")
 
 
-def accept(certificate: Certificate) -> Acceptance:
+def coq_text(certificate: Certificate) -> str:
+    """A certificate as a Coq file: the theorem of its nodes, and its goals in plain mathematics."""
+    return export(certificate) + "\n" + statements(certificate)
+
+
+def accept(certificate: Certificate, plain: bool = False) -> Acceptance:
     """Whether Coq's kernel accepts a certificate as a theorem.
+
+    With ``plain``, also the statements of its goals in plain mathematics.
 
     Errors: InputError where Coq is not installed, CoqError where the theory does not compile.
     """
-    text, folder = export(certificate), theory()
+    text, folder = (coq_text if plain else export)(certificate), theory()
     log.info("Coq is checking")
     start = time.perf_counter()
     done = run(text, folder)

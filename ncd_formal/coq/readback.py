@@ -1,16 +1,19 @@
 """The goals of a certificate as theorems in plain mathematics, to be read.
 
 A statement is printed from the terms of a goal with the programs' own names: an equation between
-sums and maxima over indices of real arrays, for all sizes.  Coq proves it from the certificate: what
-``proofs/Readback.v`` reads off the node table computes to what is printed here, or the proof fails.
+sums and maxima over indices of real arrays, for all sizes.  Coq proves it from the certificate:
+what ``proofs/Readback.v`` reads off the node table computes to what is printed here, or the proof
+fails.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import count
 
 from ncd_formal.certificate import Certificate, Goal
 from ncd_formal.conditions import Context
@@ -21,8 +24,11 @@ from ncd_formal.wires import INDEX_TEXT, MINUS_ONE, Shape, Term, indices_of, is_
 WIDTH = 100
 """The columns of a text."""
 
-LONGEST = 20_000
+LONGEST = 50_000
 """How many operators a statement may have."""
+
+LONG = 24
+"""How long a text that occurs again is at least, to be defined once."""
 
 DEEPEST = 60
 """The column from which on lines are not indented further."""
@@ -90,6 +96,10 @@ _KEYWORDS = frozenset(
         "law_sound",
     ]
 )
+
+
+_INNER = re.compile(r".* (premise|statement)_\d+|input i_\d+|operator [njk]\d+")
+"""Names that a statement or its proof gives to something else."""
 
 
 class _NoStatement(Exception):
@@ -164,11 +174,10 @@ def _sum(plus: Sequence[_Index], less: Sequence[_Index]) -> _Index:
     """Summands, those that are taken away after the others."""
     if not plus and not less:
         return _Index("0")
-    if not plus and len(less) == 1 and less[0].text.isdigit():
-        return _Index(f"(-{less[0].text})")
     if len(plus) == 1 and not less:
         return plus[0]
-    text = plus[0].text if plus else f"- {less[0].at(3)}"
+    first = less[0].at(3) if less else ""
+    text = plus[0].text if plus else f"- ({first})" if first.isdigit() else f"- {first}"
     text += "".join(f" + {p.at(2)}" for p in plus[1:])
     text += "".join(f" - {p.at(2)}" for p in less[0 if plus else 1 :])
     return _Index(text, 1)
@@ -272,33 +281,90 @@ _ANYTHING, _OPERAND, _FACTOR, _UNARY, _CALL, _ATOM = range(6)
 """How tightly a text binds: a sum over an index, a sum, a product, a sign, a call, a name."""
 
 _Text = tuple[_Doc, int]
+_Place = tuple[Term, tuple[int, ...], tuple[tuple[str, str], ...]]
+"""A component of a term, with what stands for the axes that it reads."""
 _Say = Callable[[Sequence[str]], None]
-_Quantify = Callable[[Sequence[str], str], None]
+_Quantify = Callable[[Sequence[str], _Doc], None]
 
 
 class _Printer:
-    """The value of a term as Coq writes it."""
+    """The value of terms as Coq writes it.
 
-    def __init__(self, indices: _Indices) -> None:
+    What is long and occurs again is defined once, as a function of the indices that are bound
+    around it.  So a first walk counts, and a second one writes.
+    """
+
+    def __init__(self, indices: _Indices, goal: Goal) -> None:
         self.indices = indices
         self.names = indices.names
-        self.left = LONGEST
+        self.free = _free_leaves(indices.context, goal.left, goal.right)
+        self.roots: set[_Place] = set()
+        self.bound = {
+            self.names["axis", axis]
+            for node in self.free
+            if node.op in {"Reduce", "Opaque"}
+            for axis in str(node.args[1]).split()
+        }
+        used = {*self.names.values(), *_KEYWORDS}
+        self.fresh = (name for k in count(1) if (name := f"t{k}") not in used)
+        self.uses: Counter[_Place] = Counter()
+        self.weights = [0]
+        self.weight: dict[_Place, int] = {}
+        self.written: dict[_Place, _Text] | None = None
+        self.definitions: list[_Doc] = []
+
+    def count(self, node: Term, where: _Where) -> None:
+        """The first walk.
+
+        Errors: _NoStatement where the term is too long with every use written out.
+        """
+        self.roots.add(self._place(node, where, ()))
+        self.at(node, where, (), _ANYTHING)
+        if self.weights[0] > LONGEST:
+            raise _NoStatement(f"it has more than {LONGEST} operators")
 
     def at(self, node: Term, where: _Where, path: tuple[int, ...], level: int) -> _Doc:
         """A component of a term where a text of that level may stand."""
-        self.left -= 1
-        if self.left < 0:
-            raise _NoStatement(f"it has more than {LONGEST} operators")
-        doc, own = self.value(node, where, path)
+        place = self._place(node, where, path)
+        if self.written is None:
+            self.uses[place] += 1
+            if place not in self.weight:
+                self.weights.append(1)
+                self.value(place[0], where, place[1])
+                self.weight[place] = self.weights.pop()
+            self.weights[-1] += self.weight[place]
+            return ""
+        if place not in self.written:
+            self.written[place] = self._write(place, where)
+        doc, own = self.written[place]
         return doc if own >= level else ("(", doc, ")")
+
+    def _place(self, node: Term, where: _Where, path: tuple[int, ...]) -> _Place:
+        while node.op in {"First", "Second"} or (node.op == "Tuple" and path):
+            if node.op == "Tuple":
+                node, path = node.children[path[0]], path[1:]
+            else:
+                node, path = node.children[0], (int(node.op == "Second"), *path)
+        read = self.free[node]
+        own = {axis: i for axis, i in where.axes.items() if axis in read}
+        own |= {axis: i for axis, i in where.known.items() if axis in node.axes}
+        return node, path if node.shape else (), tuple(sorted((a, i.text) for a, i in own.items()))
+
+    def _write(self, place: _Place, where: _Where) -> _Text:
+        node, path, read = place
+        text = self.value(node, where, path)
+        once = self.uses[place] < 2 or not node.children or place in self.roots
+        if once or len(_flat(text[0])) < LONG:
+            return text
+        inside = {word for _, i in read for word in re.findall(r"[A-Za-z][\w']*", i)}
+        name, own = next(self.fresh), sorted(inside & self.bound)
+        head = f"let {name} ({' '.join(own)} : Z) :=" if own else f"let {name} :="
+        self.definitions.append(_Group((head, ("(", text[0], ")%value in")), 2))
+        return " ".join((name, *own)), _CALL if own else _ATOM
 
     def value(self, node: Term, where: _Where, path: tuple[int, ...]) -> _Text:
         """The component of a term that a path leads to, and how tightly its text binds."""
         op, args = node.op, node.args
-        if op in {"First", "Second"}:
-            return self.value(node.children[0], where, (int(op == "Second"), *path))
-        if op == "Tuple":
-            return self.value(node.children[path[0]], where, path[1:])
         if op == "Input":
             return self._call(self.names["input", str(args[0])], self._indices(args[1], where))
         if op == "Constant":
@@ -332,11 +398,10 @@ class _Printer:
             return ("/ ", at(0, _UNARY)), _UNARY
         if op in {"Maximum", "Minimum"}:
             name = "max" if op == "Maximum" else "min"
-            arguments = _Group(((at(0, _ANYTHING), ","), at(1, _ANYTHING)))
-            return (f"{name} (", arguments, ")"), _CALL
+            arguments = _Group(((at(0, _OPERAND), ","), at(1, _OPERAND)))
+            return (f"{name} (", arguments, ")"), _ANYTHING
         if op in _CALLS:
-            arguments = [at(k, _ATOM) for k in range(len(children))]
-            return self._call(_CALLS[op], arguments)
+            return self._call(_CALLS[op], [at(k, _ATOM) for k in range(len(children))])
         if op == "Function":
             name = self.names["function", str(node.args[0])]
             return self._call(f"lift {name}", [at(0, _ATOM)])
@@ -347,12 +412,8 @@ class _Printer:
             return ("¬ ", at(0, _CALL)), _ANYTHING
         assert op == "Select", op
         condition = self.at(children[0], where, (), _OPERAND)
-        parts = (
-            ("when ", condition),
-            ("then ", at(1, _OPERAND)),
-            ("else ", at(2, _ANYTHING)),
-        )
-        return _Group(parts, 2), _ANYTHING
+        branches = ("then ", at(1, _OPERAND)), ("else ", at(2, _ANYTHING))
+        return _Group((("when ", condition), *branches), 2), _ANYTHING
 
     def _arithmetic(self, node: Term, where: _Where, path: tuple[int, ...]) -> _Text:
         left, right = node.children
@@ -428,7 +489,9 @@ class _Printer:
 
 def _argument(index: _Index) -> str:
     """An index as the argument of an array."""
-    return index.text if index.level == 3 and index.text[0].isalpha() else f"({index.text})%Z"
+    if index.level < 3:
+        return f"({index.text})%Z"
+    return f"{index.text}%Z" if index.text.isdigit() else index.text
 
 
 def _number(value: Fraction) -> _Text:
@@ -450,6 +513,18 @@ def _chain(left: _Doc, sign: str, right: _Doc, level: int) -> _Text:
     return _Group((*parts, (sign, right)), 0, level), level
 
 
+def _free_leaves(context: Context, *roots: Term) -> dict[Term, frozenset[str]]:
+    """The unsplit axes that each subterm depends on."""
+    free: dict[Term, frozenset[str]] = {}
+    for node in subterms(*roots):
+        axes = frozenset[str]().union(*(free[child] for child in node.children))
+        if node.op in {"Reduce", "Opaque"}:
+            axes -= {leaf for axis in str(node.args[1]).split() for leaf in context.leaves(axis)}
+        own = {axis for p in _read_at(node) for axis in p.variables if is_axis(axis)}
+        free[node] = axes | {leaf for axis in own for leaf in context.leaves(axis)}
+    return free
+
+
 def _paths(shape: Shape) -> list[tuple[int, ...]]:
     if shape is None:
         return [()]
@@ -469,7 +544,7 @@ def _identifiers(
         text = re.sub(r"[^A-Za-z0-9_']", "_", name.split(" [")[0])
         if not re.match(r"[A-Za-z]", text):
             text = f"x{text}"
-        while text in used or re.fullmatch(r"premise_\d+|statement_\d+", text):
+        while text in used or _INNER.fullmatch(f"{kind} {text}"):
             text += "'"
         used.add(text)
         names[kind, name] = text
@@ -482,7 +557,6 @@ class _Statement:
     def __init__(self, made: Export, goal: Goal, name: str) -> None:
         self.made, self.goal, self.name = made, goal, name
         self.context = context = made.certificate.context
-        self.kinds = context.inputs
         if goal.left.shape is not None:
             raise _NoStatement("it is about pairs")
         nodes = list(subterms(goal.left, goal.right))
@@ -494,6 +568,7 @@ class _Statement:
             if split in axes or parts.outer in axes or parts.inner in axes:
                 axes |= {split, *context.leaves(split), parts.outer, parts.inner}
         self.ranks = self._ranks(nodes)
+        self.kinds = {x: _VALUES[context.inputs.get(x, "extended")] for x in self.ranks}
         polynomials = [context.axes[a] for a in axes] + list(context.assumptions)
         for node in nodes:
             polynomials += _read_at(node)
@@ -524,15 +599,8 @@ class _Statement:
 
     def _free(self) -> list[str]:
         """The unsplit axes that the goal is about, in the order of its dimensions."""
-        free: dict[Term, frozenset[str]] = {}
-        for node in subterms(self.goal.left, self.goal.right):
-            axes = frozenset[str]().union(*(free[c] for c in node.children))
-            if node.op in {"Reduce", "Opaque"}:
-                bound = str(node.args[1]).split()
-                axes -= {leaf for axis in bound for leaf in self.context.leaves(axis)}
-            own = {axis for p in _read_at(node) for axis in p.variables if is_axis(axis)}
-            free[node] = axes | {leaf for axis in own for leaf in self.context.leaves(axis)}
-        axes = free[self.goal.left] | free[self.goal.right]
+        found = _free_leaves(self.context, self.goal.left, self.goal.right)
+        axes = found[self.goal.left] | found[self.goal.right]
         order = [leaf for d in self.goal.layout for a in d for leaf in self.context.leaves(a)]
         return sorted(axes, key=lambda a: (order.index(a) if a in order else len(order), a))
 
@@ -543,22 +611,25 @@ class _Statement:
         names, context = self.names, self.context
         indices = _Indices(context, names)
         where = _Where({axis: _Index(names["axis", axis]) for axis in self.free})
-        printer = _Printer(indices)
+        printer = _Printer(indices, self.goal)
+        printer.count(self.goal.left, where)
+        printer.count(self.goal.right, where)
+        printer.written = {}
         left = printer.at(self.goal.left, where, (), _OPERAND)
         right = printer.at(self.goal.right, where, (), _OPERAND)
-        typed = " :> value" if self.goal.left.op in {"Input", "Index", "Predicate"} else ""
+        typed = " :> Value" if self.goal.left.op in {"Input", "Index", "Predicate"} else ""
         equation = ("(", _Group((left, ("= ", right, typed))), ")%value")
 
         introduced: list[str] = []
+        supposed = count(1)
         lines: list[_Doc] = []
 
-        def quantify(variables: Sequence[str], sort: str) -> None:
+        def quantify(variables: Sequence[str], sort: _Doc) -> None:
             introduced.extend(variables)
-            lines.append(("forall (", _Group((*variables, f": {sort}"), 2), "),"))
+            lines.append(("forall (", _Group((*variables, (": ", sort)), 2), "),"))
 
         def suppose(premises: Sequence[str]) -> None:
-            first = len(introduced) + 1
-            introduced.extend(f"premise_{k}" for k in range(first, first + len(premises)))
+            introduced.extend(f"premise_{next(supposed)}" for _ in premises)
             lines.extend(_filled([f"{premise} ->" for premise in premises]))
 
         laws = [f"law_sound law_{law.identifier}" for law in self.made.own]
@@ -573,26 +644,33 @@ class _Statement:
             quantify([names["function", function]], "R -> R")
         for operator, node in self.operators.items():
             bound, outputs, arrays = _arity(node)
-            array = f"({_arrows(bound)}value) -> " if bound else "value -> "
-            sort = f"{_arrows(bound)}{array * arrays}{_arrows(outputs)}value"
+            array = f"({_arrows(bound)}Value) ->" if bound else "Value ->"
+            extents = [_arrows(bound).strip()] if bound else []
+            sort = _Group((*extents, *[array] * arrays, f"{_arrows(outputs)}Value"))
             quantify([names["operator", operator]], sort)
         if self.free:
             free = [names["axis", a] for a in self.free]
             quantify(free, "Z")
-            extents = [indices.extent(a).text for a in self.free]
-            suppose([f"0 <= {a} < {n}" for a, n in zip(free, extents, strict=True)])
-        lines.append(equation)
+            bounds = [indices.extent(a).text for a in self.free]
+            suppose([f"0 <= {a} < {n}" for a, n in zip(free, bounds, strict=True)])
+        lines += [*printer.definitions, equation]
         body = "\n".join(f"  {_render(line, 2)}" for line in lines)
-        theorem = f"Theorem statement_{number} :\n{body}.\n"
+        theorem = f"{self._comment(number)}Theorem statement_{number} :\n{body}.\n"
         return f"{theorem}Proof.\n{self._proof(introduced, premises)}Qed.\n"
+
+    def _comment(self, number: int) -> str:
+        programs = [str(self.made.certificate.about.get(side, "")) for side in ("left", "right")]
+        if not all(map(str.isidentifier, programs)):
+            return ""
+        return f"(* Output {number} of {programs[0]} and of {programs[1]}. *)\n"
 
     def _quantify_arrays(self, quantify: _Quantify, suppose: _Say) -> None:
         groups: dict[tuple[str, int], list[str]] = {}
         for x in self.inputs:
-            groups.setdefault((_VALUES[self.kinds.get(x, "extended")], self.ranks[x]), []).append(x)
+            groups.setdefault((self.kinds[x], self.ranks[x]), []).append(x)
         for (kind, rank), inputs in groups.items():
             quantify([self.names["input", x] for x in inputs], f"{_arrows(rank)}{kind}")
-            if kind == "value":
+            if kind == "Value":
                 for x in inputs:
                     at = " ".join(f"i_{k}" for k in range(1, rank + 1))
                     array = self.names["input", x]
@@ -609,21 +687,20 @@ class _Statement:
             lambda s: f"{max(self.context.least(s), 0)}",
         )  # fmt: skip
         arrays = {
-            x: f"{_ARRAYS[_VALUES[self.kinds.get(x, 'extended')]]} {self.ranks[x]} {names['input', x]}"
-            for x in self.inputs
+            x: f"{_ARRAYS[self.kinds[x]]} {self.ranks[x]} {names['input', x]}" for x in self.inputs
         }
         xs = _by_number(numbers["input"], arrays, lambda _: "Unused")
         functions = {f: names["function", f] for f in self.functions}
         fs = _by_number(numbers["function"], functions, lambda _: "(fun x => x)")
         operators = {f: self._operator(node) for f, node in self.operators.items()}
-        os = _by_number(numbers["operator"], operators, lambda _: "(fun _ _ _ => Undef)")
+        os = _by_number(numbers["operator"], operators, lambda _: "(fun _ _ _ => undefined)")
         free = {a: names["axis", a] for a in self.free}
         indices = _by_number(numbers["axis"], free, lambda _: "0")
         axes = f"[{'; '.join(str(numbers['axis'][a]) for a in self.free)}]"
         certificate = f"({name} {premises})" if premises else name
         goal = f"{made.node(self.goal.left)}%positive {made.node(self.goal.right)}%positive"
         first = f"readback {certificate} {name}_context {name}_nodes {name}_goals"
-        values = [goal, f"(Subjects {ns}", xs, fs, os, f"{indices})", f"{axes}%positive"]
+        values = f"{goal} (Subjects {ns} {xs} {fs} {os} {indices} {axes}%positive)".split()
         intros = _filled(["intros", *introduced]) if introduced else []
         lines = _ended(intros) + _ended([first, *_filled(values)])
         return "".join(f"  {line}\n" for line in lines)
@@ -643,12 +720,12 @@ class _Statement:
         patterns = f"[{'; '.join(ns)}], [{'; '.join(ks)}]"
         return (
             f"(fun (ns : list Z) (g : list Z -> object) (is : list Z) => match ns, is with "
-            f"{patterns} => {call} | _, _ => Undef end)"
+            f"{patterns} => {call} | _, _ => undefined end)"
         )
 
 
-_VALUES = {"real": "R", "integer": "R", "boolean": "bool", "extended": "value"}
-_ARRAYS = {"R": "Reals", "bool": "Booleans", "value": "Extended"}
+_VALUES = {"real": "R", "integer": "R", "boolean": "bool", "extended": "Value"}
+_ARRAYS = {"R": "Reals", "bool": "Booleans", "Value": "Extended"}
 
 
 def _arrows(rank: int) -> str:

@@ -280,4 +280,5 @@ def test_ncd_checks_with_coq(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     arguments = ["check", str(KERNELS / "attention.json"), "--coq", "--coq-file", str(written)]
     assert main(arguments) == 0
     assert "accepts it as a theorem" in capsys.readouterr().out
-    assert "Theorem certificate" in written.read_text(encoding="utf-8")
+    text = written.read_text(encoding="utf-8")
+    assert "Theorem certificate" in text and "Theorem statement_1" in text

@@ -416,8 +416,9 @@ Section Proof.
         | _, _ => false end end.
   (* An index of an axis that is passed through must exist. *)
   Definition passes (l r there : positive) : bool := forallb (fun a =>
-    existsb (Pos.eqb a) (axes_in (node_at l)) || existsb (Pos.eqb a) (axes_in (node_at r))
-    || nonempty G a) (axes_in (node_at there)).
+    if existsb (Pos.eqb a) (axes_in (node_at l)) then true
+    else if existsb (Pos.eqb a) (axes_in (node_at r)) then true
+    else nonempty G a) (axes_in (node_at there)).
   Fixpoint chain_holds (E : equations) (l r here : positive) (steps : list (positive * reason)) : bool :=
     match steps with
     | [] => Pos.eqb here r
@@ -476,8 +477,10 @@ Section Proof.
         specialize (H2 a (proj2 (axes_at there a) Ha)).
         destruct (in_dec Pos.eq_dec a (free G (tree_at l))) as [A|A]; [now apply Rl|].
         destruct (in_dec Pos.eq_dec a (free G (tree_at r))) as [B|B]; [now apply Rr|].
-        rewrite !orb_true_iff, !mem_in, !axes_at in H2.
-        destruct H2 as [[H2|H2]|H2]; try contradiction.
+        destruct (existsb (Pos.eqb a) (axes_in (node_at l))) eqn:Kl;
+          [apply mem_in, axes_at in Kl; contradiction|].
+        destruct (existsb (Pos.eqb a) (axes_in (node_at r))) eqn:Kr;
+          [apply mem_in, axes_at in Kr; contradiction|].
         apply (nonempty_sound G M a (proj1 ok)) in H2. rewrite Z by assumption. lia. }
       transitivity (denote G M (tree_at there) q); [|now apply IH].
       apply (step_sound E here there w HE H1); auto.

@@ -271,9 +271,9 @@ Section Context.
   Definition shift (p : polynomial) : polynomial := fold_right (fun t =>
     add (fold_right (fun e => mul (shift_factor e)) (insert_term [] (snd t) []) (fst t))) [] p.
   (* With every size written as its least value and what is above, no coefficient is negative. *)
-  Definition evident (p : polynomial) : bool := in_variables p &&
-    (coefficients_nonnegative p
-     || (let q := shift p in in_variables q && coefficients_nonnegative q)).
+  Definition evident (p : polynomial) : bool :=
+    if negb (in_variables p) then false else if coefficients_nonnegative p then true
+    else let q := shift p in in_variables q && coefficients_nonnegative q.
 
   Definition normal_form (e : index) : polynomial := normal (least G) e.
   Definition minus (p q : polynomial) : polynomial := add p (neg q).
@@ -302,7 +302,7 @@ Section Context.
   Fixpoint assumption_sums (l : list polynomial) : list polynomial := match l with
     | [] => []
     | a :: l => a :: map (add a) l ++ assumption_sums l end.
-  Definition follows (p : polynomial) : bool := evident p ||
+  Definition follows (p : polynomial) : bool := if evident p then true else
     existsb (fun a => evident (minus p a)) (assumption_sums (map (fun e => normal_form (close e)) (assumed G))).
 
   Fixpoint lowest (fuel : nat) (p : polynomial) : polynomial := match fuel with
@@ -362,7 +362,9 @@ Section Context.
     Qed.
     Lemma evident_sound p : evident p = true -> 0 <= pv p.
     Proof.
-      unfold evident. rewrite !andb_true_iff, orb_true_iff, andb_true_iff. intros [V [C|[W C]]].
+      unfold evident. destruct (in_variables p) eqn:V; [cbn [negb]|discriminate].
+      destruct (coefficients_nonnegative p) eqn:C;
+        [intros _ | cbv zeta; rewrite andb_true_iff; clear C; intros [W C]].
       - apply coefficients_sound; auto. intros k. pose proof (least_nonnegative k). lia.
       - rewrite <- shift_eval by assumption. apply coefficients_sound; auto.
         intros k. pose proof (least_nonnegative k). lia.
@@ -390,8 +392,8 @@ Section Context.
     Qed.
     Lemma follows_sound p : follows p = true -> 0 <= pv p.
     Proof.
-      unfold follows. rewrite orb_true_iff, existsb_exists. intros [E|(a & Ha & E)].
-      - now apply evident_sound.
+      unfold follows. destruct (evident p) eqn:E0; [intros _; now apply evident_sound|].
+      rewrite existsb_exists. intros (a & Ha & E).
       - apply evident_sound in E. rewrite minus_eval in E. cut (0 <= pv a); [lia|].
         assert (F : Forall (fun p => 0 <= pv p) (map (fun e => normal_form (close e)) (assumed G))).
         { apply Forall_map. destruct ok as [_ F]. eapply Forall_impl; [|exact F]. cbn.

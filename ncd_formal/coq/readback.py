@@ -654,7 +654,7 @@ class _Statement:
             bounds = [indices.extent(a).text for a in self.free]
             suppose([f"0 <= {a} < {n}" for a, n in zip(free, bounds, strict=True)])
         lines += [*printer.definitions, equation]
-        body = "\n".join(f"  {_render(line, 2)}" for line in lines)
+        body = "\n".join(f"  {_render(line, 2, 1)}" for line in lines)
         theorem = f"{self._comment(number)}Theorem statement_{number} :\n{body}.\n"
         return f"{theorem}Proof.\n{self._proof(introduced, premises)}Qed.\n"
 
@@ -774,6 +774,12 @@ def _filled(words: Sequence[str]) -> list[str]:
     return lines
 
 
+_HEADER = """From Ncd Require Import Readback.
+Local Open Scope list_scope.
+Local Open Scope Z_scope.
+"""
+
+
 def statements(
     certificate: Certificate, made: Export | None = None, name: str = "certificate"
 ) -> str:
@@ -785,7 +791,7 @@ def statements(
     if made is None:
         made = Export(certificate)
         made.definitions(name)
-    texts = ["From Ncd Require Import Readback.\nLocal Open Scope Z_scope.\n"]
+    texts = [_HEADER]
     for number, goal in enumerate(certificate.goals, 1):
         try:
             texts.append(_Statement(made, goal, name).text(number))

@@ -1,4 +1,5 @@
 From Ncd Require Import Readback.
+Local Open Scope list_scope.
 Local Open Scope Z_scope.
 
 Theorem statement_1 :

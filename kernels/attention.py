@@ -22,7 +22,7 @@ Steps
     7. inverse-cancel: a·(1/a) = 1
     8. mul-assoc: (a·b)·c = a·(b·c); fails for −∞ between negative factors: (−∞·−1)·−1 is undefined
     9. inverse-inverse: 1/(1/a) = a
-    10. exp-negative: exp(−c·a) = 1/exp(c·a) for a number c > 0
+    10. exp-negative: exp(c·a) = 1/exp(−c·a) for a number c < 0
     11. max-mul: max c·a = c·max a for c > 0
     12. exp-add: exp(a + b) = exp a · exp b
     13. sum-mul: Σ c·a = c·Σ a

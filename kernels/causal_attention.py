@@ -30,7 +30,7 @@ Steps
     15. mul-assoc: (a·b)·c = a·(b·c); fails for −∞ between negative factors: (−∞·−1)·−1 is undefined
     16. shift-cancel: 1/exp(max s) cancels beside 1/Σ exp(s): where every s is −∞ both sides are
         undefined
-    17. exp-negative: exp(−c·a) = 1/exp(c·a) for a number c > 0
+    17. exp-negative: exp(c·a) = 1/exp(−c·a) for a number c < 0
     18. select-add
     19. exp-add: exp(a + b) = exp a · exp b
     20. sum-mul: Σ c·a = c·Σ a

@@ -150,6 +150,8 @@ def _coqc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["coqc", *arguments],
             cwd=folder,
+            # With a larger nursery the garbage collector runs less often.
+            env={"OCAMLRUNPARAM": "s=8M", **os.environ},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -58,7 +58,7 @@ coq:
 benchmark: $(INSTALLED) ## Measure what the README claims
 	@set -e; for script in benchmarks/*.py; do \
 		[ -e "$$script" ] || { echo 'there are no benchmarks yet'; exit 0; }; \
-		echo "$(BIN)/python $$script"; $(BIN)/python "$$script"; \
+		echo "$(BIN)/python $$script"; PYTHONPATH=. $(BIN)/python "$$script"; \
 	done
 
 format: $(INSTALLED) ## Format the code and sort its imports

@@ -81,7 +81,7 @@ class Certificate:
     """Sizes that satisfy the assumptions, so that not everything follows from them; a size that
     is left out has its least value."""
     rules: tuple[Rule, ...] = ()
-    """Laws of the user's own, which nobody has proved."""
+    """The laws of the user's own that it uses, which nobody has proved."""
 
     @property
     def digests(self) -> tuple[tuple[str, str], ...]:
@@ -97,20 +97,24 @@ class Certificate:
     @property
     def unproved(self) -> tuple[str, ...]:
         """The laws among them that are the user's own."""
-        return tuple(rule.name for rule in self.rules if rule.name in self.laws)
+        return tuple(rule.name for rule in self.rules)
 
     @property
     def digest(self) -> str:
         """A hash of the whole certificate."""
         return _digest(self.to_json())
 
-    def check(self) -> CheckReport:
+    def check(self, rules: str = "") -> CheckReport:
         """Check every step and every side condition.
 
-        Errors: CertificateError naming the first lemma and step that does not hold.
+        A certificate may rest on laws that nobody has proved: only on those of ``rules``, the text
+        that its reader vouches for, and the report names them.
+
+        Errors: CertificateError naming the first lemma and step that does not hold; InputError
+        where ``rules`` cannot be read.
         """
         # Through the written form, so that nothing but what is written is checked.
-        return check(self.to_json())
+        return check(self.to_json(), read_own_rules(rules))
 
     def to_json(self) -> dict[str, Any]:
         """The certificate as plain data, without its digest."""
@@ -419,8 +423,8 @@ def _values(rule: Rule, written: Any, nodes: Sequence[Term]) -> dict[str, Argume
     return {k: _argument(sorts[k], v, nodes) for k, v in written.items()}
 
 
-def check(data: Mapping[str, Any]) -> CheckReport:
-    """Check a certificate given as plain data.
+def check(data: Mapping[str, Any], vouched: Sequence[Rule] = ()) -> CheckReport:
+    """Check a certificate given as plain data; ``vouched`` are laws to be used without a proof.
 
     Errors: CertificateError naming the first lemma and step that does not hold.
     """
@@ -428,6 +432,11 @@ def check(data: Mapping[str, Any]) -> CheckReport:
     context = certificate.context
     judge, free = Judge(context), _FreeAxes(context)
     laws = {**table(), **{rule.name: rule for rule in certificate.rules}}
+    for rule in certificate.rules:
+        if rule not in vouched:
+            raise CertificateError(f"it rests on the law {rule.name}, which nobody has proved")
+        if rule.name not in certificate.laws:
+            raise CertificateError(f"it does not use the law {rule.name} that it brings")
     _check_witness(certificate)
     proved: set[tuple[Term, Term]] = set()
     steps_checked = 0

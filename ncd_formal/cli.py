@@ -206,6 +206,10 @@ def check(
     right: Annotated[
         str | None, typer.Option("--right", metavar="RIGHT", help="The other program.")
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option("--rules", metavar="FILE", help="Laws that it may use without a proof."),
+    ] = None,
     coq: Annotated[
         bool, typer.Option("--coq", help="Have Coq's kernel check it as a theorem too.")
     ] = False,
@@ -222,6 +226,7 @@ def check(
     """
     if (left is None) != (right is None):
         raise InputError("--left and --right go together: a certificate is about two programs")
+    vouched = _text_of(rules) if rules else ""
     with ExitStack() as stack:
         written = stack.enter_context(PendingFile(coq_file)) if coq_file else None
         stack.enter_context(_progress(f"checking {path}"))
@@ -232,7 +237,7 @@ def check(
         accepted: Acceptance | None = None
         reason = ""
         try:
-            report = certificate.check()
+            report = certificate.check(vouched)
             if left is not None and right is not None:
                 programs = load_target(left), load_target(right)
                 from ncd_formal.equivalence import confirm
@@ -261,7 +266,8 @@ def check(
         if left is not None:
             print(f"about: {left} = {right}")
         if accepted is not None:
-            print(f"Coq {accepted.coq} accepts it as a theorem ({accepted.seconds:.1f} s)")
+            given = f", given {', '.join(accepted.given)}" if accepted.given else ""
+            print(f"Coq {accepted.coq} accepts it as a theorem{given} ({accepted.seconds:.1f} s)")
     return HOLDS if holds else FAILED
 
 

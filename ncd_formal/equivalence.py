@@ -178,7 +178,7 @@ def prove(
         return task.undecided(trials.mismatch or proof.reason, clock)
     log.info("checking")
     try:
-        certificate.check()
+        certificate.check(rules)
     except CertificateError as error:
         return task.undecided(f"what the search found does not pass the check: {error}", clock)
     clock.lap("check")
@@ -274,14 +274,16 @@ class Proof:
             return None
         if not self._normalise(goals) and not self._search(goals):
             return None
+        lemmas = self.closure.explain(*goals)
+        used = {step.law for _, _, steps in lemmas for _, step in steps if step}
         return Certificate(
             self.context,
             tuple(Goal(a.term, b.term, a.layout) for a, b in self.pairs),
-            self.closure.explain(*goals),
+            lemmas,
             tuple(conditions),
             dict(about),
             sizes,
-            self.own,
+            tuple(rule for rule in self.own if rule.name in used),
         )
 
     def record_step(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:

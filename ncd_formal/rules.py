@@ -25,6 +25,7 @@ from ncd_formal.errors import InputError
 from ncd_formal.facts import NAMED, Facts
 from ncd_formal.sizes import Polynomial, divide, size
 from ncd_formal.wires import (
+    FUNCTIONS,
     SIGNATURE,
     Argument,
     Term,
@@ -45,7 +46,7 @@ class Symbol(str):
 Expression = Union[Symbol, str, Fraction, tuple["Expression", ...]]
 Substitution = Mapping[str, Argument]
 
-_TOKENS = re.compile(r';[^\n]*|"([^"]*)"|([()])|([^\s()";]+)')
+_TOKENS = re.compile(r';[^\n]*|"([^"]*)"|([()])|([^\s()";]+)|(")')
 _NUMBER = re.compile(r"-?\d+(/\d+)?$")
 
 
@@ -56,7 +57,9 @@ def read_expressions(text: str) -> Iterator[Expression]:
     """
     stack: list[list[Expression]] = [[]]
     for match in _TOKENS.finditer(text):
-        string, parenthesis, word = match.groups()
+        string, parenthesis, word, quote = match.groups()
+        if quote:
+            raise InputError("a text in quotes does not end")
         if parenthesis == "(":
             stack.append([])
         elif parenthesis == ")":
@@ -98,29 +101,32 @@ class Rule:
     def sorts(self) -> Mapping[str, str]:
         """Variable → Term, Monoid, String or BigRat.
 
-        Errors: InputError where a variable is used at two sorts, or its sort is not known.
+        Errors: InputError where something is of another sort than its place asks for.
         """
         found: dict[str, str] = {}
 
         def visit(expression: Expression, sort: str) -> None:
+            own = sort
             if isinstance(expression, Symbol):
-                if found.setdefault(str(expression), sort) != sort:
-                    raise InputError(f"law {self.name}: {expression} is used at two sorts")
-            elif isinstance(expression, tuple):
+                own = found.setdefault(str(expression), sort)
+            elif isinstance(expression, str):
+                own = "String"
+            elif isinstance(expression, Fraction):
+                own = "Literal"
+            else:
                 operator = str(expression[0])
-                sorts = SIGNATURE[operator][0] if operator in SIGNATURE else _SORTS[operator]
+                sorts, own = SIGNATURE.get(operator) or _SORTS[operator]
                 if len(sorts) != len(expression) - 1:
                     raise InputError(f"law {self.name}: {operator} takes {len(sorts)} arguments")
-                for part, own in zip(expression[1:], sorts, strict=True):
-                    visit(part, own)
+                for part, wanted in zip(expression[1:], sorts, strict=True):
+                    visit(part, wanted)
+            if own != sort:
+                raise InputError(f"law {self.name}: {show(expression)} is {own}, and not {sort}")
 
         visit(self.left, "Term")
         visit(self.right, "Term")
         for condition in self.conditions:
-            visit(condition, "")
-        missing = set(self.variables) - found.keys()
-        if missing:
-            raise InputError(f"law {self.name}: no sort is known for {', '.join(missing)}")
+            visit(condition, "Condition")
         return found
 
     def __str__(self) -> str:
@@ -154,20 +160,30 @@ def read_rules(text: str) -> tuple[Rule, ...]:
     comments = _comments(text)
     rules: list[Rule] = []
     for command in read_expressions(text):
-        if not isinstance(command, tuple) or command[0] not in ("rewrite", "birewrite", "ruleset"):
+        if not isinstance(command, tuple) or command[:1] not in _COMMANDS:
             raise InputError(f"a rule text holds rewrites only, not {show(command)[:60]}")
         if command[0] == "ruleset":
             continue
+        if len(command) < 3 or len(command) % 2 == 0:
+            raise InputError(f"a law has two sides and options: {show(command)[:60]}")
         head, left, right, *options = command
         settings = dict(zip(map(str, options[::2]), options[1::2], strict=True))
+        # An option that is not understood may be a guard: nothing is passed over.
+        if len(settings) * 2 != len(options) or not settings.keys() <= _OPTIONS:
+            raise InputError(f"a law has {', '.join(sorted(_OPTIONS))}, once: {show(command)[:60]}")
         name, when = settings.get(":name"), settings.get(":when", ())
-        if not isinstance(name, str) or not isinstance(when, tuple):
-            raise InputError(f"a law needs a :name: {show(command)[:60]}")
+        if not isinstance(name, str) or isinstance(name, Symbol):
+            raise InputError(f"a law needs a :name in quotes: {show(command)[:60]}")
+        conditions = (
+            tuple(c for c in when if isinstance(c, tuple)) if isinstance(when, tuple) else ()
+        )
+        if not isinstance(when, tuple) or len(conditions) != len(when):
+            raise InputError(f"law {name}: :when holds a list of conditions, not {show(when)[:60]}")
         rule = Rule(
             name,
             left,
             right,
-            tuple(c for c in when if isinstance(c, tuple)),
+            conditions,
             str(settings.get(":ruleset", "")),
             head == "birewrite",
             comments.get(name, ""),
@@ -175,10 +191,16 @@ def read_rules(text: str) -> tuple[Rule, ...]:
         for side in (left, right):
             _check_operators(rule, side)
         for condition in rule.conditions:
-            if condition[0] not in CONDITIONS and condition[0] not in NAMED:
+            if not condition or condition[0] not in CONDITIONS.keys() | NAMED.keys():
                 raise InputError(f"law {name}: unknown condition {show(condition)}")
+            for part in condition[1:]:
+                _check_operators(rule, part)
         rules.append(rule)
     return tuple(rules)
+
+
+_COMMANDS = (("rewrite",), ("birewrite",), ("ruleset",))
+_OPTIONS = {":name", ":when", ":ruleset"}
 
 
 def _comments(text: str) -> dict[str, str]:
@@ -198,7 +220,7 @@ def _comments(text: str) -> dict[str, str]:
 
 def _check_operators(rule: Rule, side: Expression) -> None:
     if isinstance(side, tuple):
-        operator, *arguments = side
+        operator, *arguments = side or ("",)
         if operator not in SIGNATURE and operator not in COMPUTED:
             raise InputError(f"law {rule.name}: unknown operator {show(side)[:60]}")
         for argument in arguments:
@@ -236,13 +258,22 @@ def read_own_rules(text: str) -> tuple[Rule, ...]:
     one that computes with terms.
     """
     rules: list[Rule] = []
-    for rule in read_rules(text):
+    try:
+        read = read_rules(text)
+    except RecursionError:
+        raise InputError("a law is nested too deeply") from None
+    for rule in read:
         if not re.fullmatch(r"[a-z][a-z0-9-]*", rule.name):
             raise InputError(f"law {rule.name!r}: a name is made of a-z, 0-9 and dashes")
         if rule.name in table() or any(rule.name == other.name for other in rules):
             raise InputError(f"there is a law named {rule.name} already")
-        if (_OF_TERMS | {"Input", "Opaque"}) & set(_operators(rule)):
+        used = list(_applications(rule))
+        if (_OF_TERMS | {"Input", "Opaque"}) & {str(operator) for operator, *_ in used}:
             raise InputError(f"law {rule.name}: only built-in laws compute with terms and sizes")
+        for operator, *arguments in used:
+            name = arguments[0] if operator == "Function" else "sin"
+            if isinstance(name, Symbol) or name not in FUNCTIONS:
+                raise InputError(f"law {rule.name}: no function is named {show(name)}")
         if missing := set(rule.variables) - set(_variables(rule.left)):
             raise InputError(f"law {rule.name}: its left side lacks {', '.join(sorted(missing))}")
         if rule.both_ways and set(_variables(rule.left)) != set(_variables(rule.right)):
@@ -270,12 +301,13 @@ def rule_text(rule: Rule) -> str:
     )
 
 
-def _operators(rule: Rule) -> Iterator[str]:
+def _applications(rule: Rule) -> Iterator[tuple[Expression, ...]]:
+    """Every operator of a law with its arguments."""
     stack: list[Expression] = [rule.left, rule.right, *rule.conditions]
     while stack:
         expression = stack.pop()
         if isinstance(expression, tuple):
-            yield str(expression[0])
+            yield expression
             stack.extend(expression[1:])
 
 
@@ -570,30 +602,33 @@ COMPUTED: Mapping[str, Callable[..., Argument]] = {
 
 _OF_TERMS = COMPUTED.keys() - {"+", "*", "/", "max", "bigint", "bigrat"}
 
-_SORTS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(NAMED, ("Term",)),
-    "independent": ("String", "Term"),
-    "disjoint": ("String", "String"),
-    "nonempty": ("String",),
-    "unsplit": ("String",),
-    "regroups": ("Monoid",),
-    "split": ("String", "String", "String"),
-    "split-masked": ("String", "String", "String"),
-    "same-axis": ("String", "String"),
-    "associates": ("Term", "Term", "Term"),
-    "distributes": ("Term",) * 3,
-    "scales": ("Term",) * 2,
-    "in-range": ("String",),
-    "holds-at": ("Term", "String", "String"),
-    "fails-at": ("Term", "String", "String"),
-    **dict.fromkeys((">", "!=", "+", "*", "/", "max", "bigint", "bigrat"), ("BigRat", "BigRat")),
-    "bigint": ("BigRat",),
-    "root": ("BigRat",),
-    **dict.fromkeys(("plus", "times", "share"), ("String", "String")),
-    **dict.fromkeys(("minus-one-minus", "number", "extent", "inside"), ("String",)),
-    "rename": ("Term", "String", "String"),
-    "reverse": ("Term", "String"),
-    "unroll": ("Monoid", "String", "Term"),
-    "given": ("Term", "String", "BigRat"),
+_SORTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(NAMED, (("Term",), "Condition")),
+    "independent": (("String", "Term"), "Condition"),
+    "disjoint": (("String", "String"), "Condition"),
+    "nonempty": (("String",), "Condition"),
+    "unsplit": (("String",), "Condition"),
+    "regroups": (("Monoid",), "Condition"),
+    "split": (("String",) * 3, "Condition"),
+    "split-masked": (("String",) * 3, "Condition"),
+    "same-axis": (("String", "String"), "Condition"),
+    "associates": (("Term",) * 3, "Condition"),
+    "distributes": (("Term",) * 3, "Condition"),
+    "scales": (("Term",) * 2, "Condition"),
+    "in-range": (("String",), "Condition"),
+    "holds-at": (("Term", "String", "String"), "Condition"),
+    "fails-at": (("Term", "String", "String"), "Condition"),
+    **dict.fromkeys((">", "!="), (("BigRat", "BigRat"), "Condition")),
+    **dict.fromkeys(("+", "*", "/", "max"), (("BigRat", "BigRat"), "BigRat")),
+    "bigrat": (("BigInt", "BigInt"), "BigRat"),
+    "bigint": (("Literal",), "BigInt"),
+    "root": (("BigRat",), "BigRat"),
+    "number": (("String",), "BigRat"),
+    **dict.fromkeys(("plus", "times", "share"), (("String", "String"), "String")),
+    **dict.fromkeys(("minus-one-minus", "extent", "inside"), (("String",), "String")),
+    "rename": (("Term", "String", "String"), "Term"),
+    "reverse": (("Term", "String"), "Term"),
+    "unroll": (("Monoid", "String", "Term"), "Term"),
+    "given": (("Term", "String", "BigRat"), "Term"),
 }
-"""The sorts that conditions and computed operations take."""
+"""The sorts that conditions and computed operations take, and the sort of what they give."""

@@ -3,7 +3,7 @@
     A morphism takes a tuple of arrays to a tuple of arrays.  [ap] says what it does, and two
     morphisms are equal when they have equal types and do the same to all arrays.  This file proves
 
-    - every law of [rules/monoidal.egg], as the theorem [monoidal_...] of its name (sections 6 to
+    - every law of [rules/monoidal.egg], as the theorem [sound_...] of its name (sections 6 to
       9); equality is a congruence and implies equality in distribution (section 5);
     - that the broadcast of a morphism is the only one for which index-before is index-after
       (section 10);
@@ -537,37 +537,37 @@ Proof. intros F [_ n]; auto. Qed.
 
 (** ** 6. Laws of types *)
 
-Theorem monoidal_join_assoc (P Q S : shape) : (P ++ Q) ++ S = P ++ (Q ++ S).
+Theorem sound_join_assoc (P Q S : shape) : (P ++ Q) ++ S = P ++ (Q ++ S).
 Proof. symmetry. apply app_assoc. Qed.
 
-Theorem monoidal_join_unit_left (P : shape) : [] ++ P = P.
+Theorem sound_join_unit_left (P : shape) : [] ++ P = P.
 Proof. reflexivity. Qed.
 
-Theorem monoidal_join_unit_right (P : shape) : P ++ [] = P.
+Theorem sound_join_unit_right (P : shape) : P ++ [] = P.
 Proof. apply app_nil_r. Qed.
 
-Theorem monoidal_pair_assoc a b c : Pair (Pair a b) c = Pair a (Pair b c).
+Theorem sound_pair_assoc a b c : Pair (Pair a b) c = Pair a (Pair b c).
 Proof. symmetry. apply app_assoc. Qed.
 
-Theorem monoidal_pair_unit_left a : Pair Nothing a = a.
+Theorem sound_pair_unit_left a : Pair Nothing a = a.
 Proof. reflexivity. Qed.
 
-Theorem monoidal_pair_unit_right a : Pair a Nothing = a.
+Theorem sound_pair_unit_right a : Pair a Nothing = a.
 Proof. apply app_nil_r. Qed.
 
-Theorem monoidal_over_pair a b P : Over (Pair a b) P = Pair (Over a P) (Over b P).
+Theorem sound_over_pair a b P : Over (Pair a b) P = Pair (Over a P) (Over b P).
 Proof. apply map_app. Qed.
 
-Theorem monoidal_over_unit P : Over Nothing P = Nothing.
+Theorem sound_over_unit P : Over Nothing P = Nothing.
 Proof. reflexivity. Qed.
 
-Theorem monoidal_over_over a P Q : Over (Over a P) Q = Over a (Q ++ P).
+Theorem sound_over_over a P Q : Over (Over a P) Q = Over a (Q ++ P).
 Proof.
   unfold Over. rewrite map_map. apply map_ext. intros t. unfold over. simpl.
   now rewrite app_assoc.
 Qed.
 
-Theorem monoidal_over_none a : Over a [] = a.
+Theorem sound_over_none a : Over a [] = a.
 Proof. unfold Over. rewrite <- (map_id a) at 2. apply map_ext. now intros []. Qed.
 
 Lemma over_length a P : length (Over a P) = length a.
@@ -610,7 +610,7 @@ Ltac rearrange :=
   by_cases; f_equal; lia.
 
 (** (f ; g) ; h = f ; (g ; h) *)
-Theorem monoidal_then_assoc f g h :
+Theorem sound_then_assoc f g h :
   typed (Then (Then f g) h) \/ typed (Then f (Then g h)) ->
   Then (Then f g) h == Then f (Then g h).
 Proof.
@@ -625,7 +625,7 @@ Proof.
 Qed.
 
 (** id ; f = f *)
-Theorem monoidal_then_unit_left a f : typed (Then (Id a) f) -> Then (Id a) f == f.
+Theorem sound_then_unit_left a f : typed (Then (Id a) f) -> Then (Id a) f == f.
 Proof.
   intros (_ & T & E).
   apply (equal_by_bijection (Then (Id a) f) f
@@ -635,7 +635,7 @@ Proof.
 Qed.
 
 (** f ; id = f *)
-Theorem monoidal_then_unit_right a f : typed (Then f (Id a)) -> Then f (Id a) == f.
+Theorem sound_then_unit_right a f : typed (Then f (Id a)) -> Then f (Id a) == f.
 Proof.
   intros (T & _ & E).
   apply (equal_by_bijection (Then f (Id a)) f
@@ -659,7 +659,7 @@ Proof.
 Qed.
 
 (** (f x g) x h = f x (g x h) *)
-Theorem monoidal_beside_assoc f g h :
+Theorem sound_beside_assoc f g h :
   typed (Beside (Beside f g) h) \/ typed (Beside f (Beside g h)) ->
   Beside (Beside f g) h == Beside f (Beside g h).
 Proof.
@@ -669,14 +669,14 @@ Proof.
               | inl (inl n) => inl n | inl (inr n) => inr (inl n) | inr n => inr (inr n) end)
     (fun n => match n with
               | inl n => inl (inl n) | inr (inl n) => inl (inr n) | inr (inr n) => inr n end));
-    try each_draw; simpl; auto using monoidal_pair_assoc.
-  intros w x. eapply same_trans; [apply beside_pair|]. rewrite monoidal_pair_assoc.
+    try each_draw; simpl; auto using sound_pair_assoc.
+  intros w x. eapply same_trans; [apply beside_pair|]. rewrite sound_pair_assoc.
   apply same_beside; [apply same_refl|]. apply same_beside; [apply same_refl|].
   apply ap_respects; auto using shift_pair.
 Qed.
 
 (** id of nothing x f = f *)
-Theorem monoidal_beside_unit_left f : typed (Beside (Id Nothing) f) -> Beside (Id Nothing) f == f.
+Theorem sound_beside_unit_left f : typed (Beside (Id Nothing) f) -> Beside (Id Nothing) f == f.
 Proof.
   intros (_ & T).
   apply (equal_by_bijection (Beside (Id Nothing) f) f
@@ -686,22 +686,22 @@ Proof.
 Qed.
 
 (** f x id of nothing = f *)
-Theorem monoidal_beside_unit_right f :
+Theorem sound_beside_unit_right f :
   typed (Beside f (Id Nothing)) -> Beside f (Id Nothing) == f.
 Proof.
   intros (T & _).
   apply (equal_by_bijection (Beside f (Id Nothing)) f
     (fun n => match n with inl n => n | inr n => match n with end end) inl);
-    try each_draw; simpl; auto using monoidal_pair_unit_right.
-  intros w x. rewrite monoidal_pair_unit_right. apply beside_left.
+    try each_draw; simpl; auto using sound_pair_unit_right.
+  intros w x. rewrite sound_pair_unit_right. apply beside_left.
 Qed.
 
 (** id x id = id *)
-Theorem monoidal_beside_id a b : Beside (Id a) (Id b) == Id (Pair a b).
+Theorem sound_beside_id a b : Beside (Id a) (Id b) == Id (Pair a b).
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
 (** Interchange: (f x g) ; (h x k) = (f ; h) x (g ; k) *)
-Theorem monoidal_interchange f g h k :
+Theorem sound_interchange f g h k :
   Codomain f = Domain h -> Codomain g = Domain k ->
   typed (Then (Beside f g) (Beside h k)) \/ typed (Beside (Then f h) (Then g k)) ->
   Then (Beside f g) (Beside h k) == Beside (Then f h) (Then g k).
@@ -723,7 +723,7 @@ Proof.
 Qed.
 
 (** Symmetry is natural: (f x g) ; swap = swap ; (g x f) *)
-Theorem monoidal_swap_natural f g c d :
+Theorem sound_swap_natural f g c d :
   c = Codomain f -> d = Codomain g -> typed (Then (Beside f g) (Swap c d)) ->
   Then (Beside f g) (Swap c d) == Then (Swap (Domain f) (Domain g)) (Beside g f).
 Proof.
@@ -745,20 +745,20 @@ Proof.
 Qed.
 
 (** swap ; swap = id *)
-Theorem monoidal_swap_swap a b : Then (Swap a b) (Swap b a) == Id (Pair a b).
+Theorem sound_swap_swap a b : Then (Swap a b) (Swap b a) == Id (Pair a b).
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
 (** The hexagon *)
-Theorem monoidal_swap_pair a b c :
+Theorem sound_swap_pair a b c :
   Swap a (Pair b c) == Then (Beside (Swap a b) (Id c)) (Beside (Id b) (Swap a c)).
 Proof.
-  apply equal_without_draws; simpl; rewrite ?monoidal_pair_assoc; auto. intros. rearrange.
+  apply equal_without_draws; simpl; rewrite ?sound_pair_assoc; auto. intros. rearrange.
 Qed.
 
 (** swap with nothing = id *)
-Theorem monoidal_swap_unit a : Swap a Nothing == Id a.
+Theorem sound_swap_unit a : Swap a Nothing == Id a.
 Proof.
-  apply equal_without_draws; simpl; auto using monoidal_pair_unit_right. intros. rearrange.
+  apply equal_without_draws; simpl; auto using sound_pair_unit_right. intros. rearrange.
 Qed.
 
 (** ** 8. Copying and discarding
@@ -767,40 +767,40 @@ Qed.
     natural for every morphism, copying for those that are deterministic. *)
 
 (** copy ; (copy x id) = copy ; (id x copy) *)
-Theorem monoidal_copy_assoc a :
+Theorem sound_copy_assoc a :
   Then (Copy a) (Beside (Copy a) (Id a)) == Then (Copy a) (Beside (Id a) (Copy a)).
 Proof.
-  apply equal_without_draws; simpl; auto using monoidal_pair_assoc. intros. rearrange.
+  apply equal_without_draws; simpl; auto using sound_pair_assoc. intros. rearrange.
 Qed.
 
 (** copy ; (discard x id) = id *)
-Theorem monoidal_copy_discard a : Then (Copy a) (Beside (Discard a) (Id a)) == Id a.
+Theorem sound_copy_discard a : Then (Copy a) (Beside (Discard a) (Id a)) == Id a.
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
 (** copy ; swap = copy *)
-Theorem monoidal_copy_swap a : Then (Copy a) (Swap a a) == Copy a.
+Theorem sound_copy_swap a : Then (Copy a) (Swap a a) == Copy a.
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
 (** Copies of a pair are copies of each, interleaved *)
-Theorem monoidal_copy_pair a b :
+Theorem sound_copy_pair a b :
   Copy (Pair a b) ==
   Then (Beside (Copy a) (Copy b)) (Beside (Beside (Id a) (Swap a b)) (Id b)).
 Proof.
-  apply equal_without_draws; simpl; rewrite ?monoidal_pair_assoc; auto. intros. rearrange.
+  apply equal_without_draws; simpl; rewrite ?sound_pair_assoc; auto. intros. rearrange.
 Qed.
 
-Theorem monoidal_copy_unit : Copy Nothing == Id Nothing.
+Theorem sound_copy_unit : Copy Nothing == Id Nothing.
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
 (** Discarding a pair is discarding each *)
-Theorem monoidal_discard_pair a b : Discard (Pair a b) == Beside (Discard a) (Discard b).
+Theorem sound_discard_pair a b : Discard (Pair a b) == Beside (Discard a) (Discard b).
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
-Theorem monoidal_discard_unit : Discard Nothing == Id Nothing.
+Theorem sound_discard_unit : Discard Nothing == Id Nothing.
 Proof. apply equal_without_draws; simpl; auto. intros. rearrange. Qed.
 
 (** Copying is natural for what is deterministic: f ; copy = copy ; (f x f) *)
-Theorem monoidal_copy_natural f b :
+Theorem sound_copy_natural f b :
   b = Codomain f -> deterministic f -> typed (Then f (Copy b)) ->
   Then f (Copy b) == Then (Copy (Domain f)) (Beside f f).
 Proof.
@@ -810,7 +810,7 @@ Proof.
 Qed.
 
 (** Discarding is natural for all: f ; discard = discard *)
-Theorem monoidal_discard_natural f b :
+Theorem sound_discard_natural f b :
   b = Codomain f -> typed (Then f (Discard b)) -> Then f (Discard b) == Discard (Domain f).
 Proof.
   intros -> (T & _). apply equal_without_draws; simpl; auto. intros w w' x [|k] t i; discriminate.
@@ -846,7 +846,7 @@ Proof.
 Qed.
 
 (** Lemma 1: [f ; g, P] = [f, P] ; [g, P] *)
-Theorem monoidal_lift_then f g P :
+Theorem sound_lift_then f g P :
   typed (Lift (Then f g) P) \/ typed (Then (Lift f P) (Lift g P)) ->
   Lift (Then f g) P == Then (Lift f P) (Lift g P).
 Proof.
@@ -863,7 +863,7 @@ Proof.
 Qed.
 
 (** [f x g, P] = [f, P] x [g, P] *)
-Theorem monoidal_lift_beside f g P :
+Theorem sound_lift_beside f g P :
   typed (Lift (Beside f g) P) \/ typed (Beside (Lift f P) (Lift g P)) ->
   Lift (Beside f g) P == Beside (Lift f P) (Lift g P).
 Proof.
@@ -871,7 +871,7 @@ Proof.
   apply (equal_by_bijection (Lift (Beside f g) P) (Beside (Lift f P) (Lift g P))
     (fun n => match n with (p, inl n) => inl (p, n) | (p, inr n) => inr (p, n) end)
     (fun n => match n with inl (p, n) => (p, inl n) | inr (p, n) => (p, inr n) end));
-    try each_draw; simpl; auto using monoidal_over_pair.
+    try each_draw; simpl; auto using sound_over_pair.
   intros w x. rewrite ap_beside. simpl. rewrite !over_length. apply same_over. intros p I.
   eapply same_trans; [now apply lift_at|]. rewrite ap_beside.
   eapply same_trans; [|apply same_sym, subarrays_beside].
@@ -879,27 +879,27 @@ Proof.
 Qed.
 
 (** [id, P] = id, and so for all that permutes, copies and deletes *)
-Theorem monoidal_lift_id a P : Lift (Id a) P == Id (Over a P).
+Theorem sound_lift_id a P : Lift (Id a) P == Id (Over a P).
 Proof.
   apply equal_without_draws; simpl; auto. intros w w' x. apply same_over. intros p I.
   now apply lift_at.
 Qed.
 
-Theorem monoidal_lift_swap a b P : Lift (Swap a b) P == Swap (Over a P) (Over b P).
+Theorem sound_lift_swap a b P : Lift (Swap a b) P == Swap (Over a P) (Over b P).
 Proof.
-  apply equal_without_draws; simpl; auto using monoidal_over_pair.
+  apply equal_without_draws; simpl; auto using sound_over_pair.
   intros w w' x. rewrite ap_swap, !over_length. apply same_over. intros p I.
   eapply same_trans; [now apply lift_at|]. rewrite ap_swap. apply same_sym, subarrays_beside.
 Qed.
 
-Theorem monoidal_lift_copy a P : Lift (Copy a) P == Copy (Over a P).
+Theorem sound_lift_copy a P : Lift (Copy a) P == Copy (Over a P).
 Proof.
-  apply equal_without_draws; simpl; auto using monoidal_over_pair.
+  apply equal_without_draws; simpl; auto using sound_over_pair.
   intros w w' x. rewrite ap_copy, !over_length. apply same_over. intros p I.
   eapply same_trans; [now apply lift_at|]. rewrite ap_copy. apply same_sym, subarrays_beside.
 Qed.
 
-Theorem monoidal_lift_discard a P : Lift (Discard a) P == Discard (Over a P).
+Theorem sound_lift_discard a P : Lift (Discard a) P == Discard (Over a P).
 Proof. apply equal_without_draws; simpl; auto. intros w w' x k t i E. now destruct k. Qed.
 
 (** The draws at p within q are the draws at the index q followed by p. *)
@@ -921,12 +921,12 @@ Proof.
 Defined.
 
 (** [[f, P], Q] = [f, QP] *)
-Theorem monoidal_lift_lift f P Q :
+Theorem sound_lift_lift f P Q :
   typed (Lift (Lift f P) Q) \/ typed (Lift f (Q ++ P)) -> Lift (Lift f P) Q == Lift f (Q ++ P).
 Proof.
   intros T. assert (typed f) as Tf by (simpl in T; tauto).
-  split; simpl; auto using monoidal_over_over.
-  exists (matching_pairs Q (noise f)). intros w w' x W. rewrite monoidal_over_over.
+  split; simpl; auto using sound_over_over.
+  exists (matching_pairs Q (noise f)). intros w w' x W. rewrite sound_over_over.
   apply same_over. intros j I. pose proof I as J.
   apply inside_split in J as (q & p & -> & Iq & Ip).
   eapply same_trans; [|now apply same_sym, lift_at].
@@ -949,15 +949,15 @@ Proof.
 Defined.
 
 (** [f, ()] = f *)
-Theorem monoidal_lift_none f : typed (Lift f []) -> Lift f [] == f.
+Theorem sound_lift_none f : typed (Lift f []) -> Lift f [] == f.
 Proof.
-  intros T. split; simpl; auto using monoidal_over_none.
-  exists (matching_none (noise f)). intros w w' x W. rewrite monoidal_over_none.
+  intros T. split; simpl; auto using sound_over_none.
+  exists (matching_none (noise f)). intros w w' x W. rewrite sound_over_none.
   apply (ap_respects f (fun n => w ([], n)) w' x x); auto using same_refl.
 Qed.
 
 (** [A; id] = id *)
-Theorem monoidal_pull_same a P : Pull a (Same P) == Id (Over a P).
+Theorem sound_pull_same a P : Pull a (Same P) == Id (Over a P).
 Proof.
   apply equal_without_draws; simpl; auto. intros w w' x. apply same_over. intros p I.
   eapply same_trans; [now apply pull_at|].
@@ -966,7 +966,7 @@ Proof.
 Qed.
 
 (** Lemma 1, reindexing is contravariant: [A; eta] ; [A; rho] = [A; rho ; eta] *)
-Theorem monoidal_pull_after a r s :
+Theorem sound_pull_after a r s :
   From r = To s -> typed (Then (Pull a r) (Pull a s)) \/ typed (Pull a (After s r)) ->
   Then (Pull a r) (Pull a s) == Pull a (After s r).
 Proof.
@@ -979,12 +979,12 @@ Proof.
 Qed.
 
 (** [A x B; eta] = [A; eta] x [B; eta] *)
-Theorem monoidal_pull_pair a b r :
+Theorem sound_pull_pair a b r :
   typed (Pull (Pair a b) r) \/ typed (Beside (Pull a r) (Pull b r)) ->
   Pull (Pair a b) r == Beside (Pull a r) (Pull b r).
 Proof.
   intros T. assert (typed_read r) as Tr by (simpl in T; tauto).
-  apply equal_without_draws; simpl; auto using monoidal_over_pair.
+  apply equal_without_draws; simpl; auto using sound_over_pair.
   intros w w' x. rewrite ap_beside. simpl. rewrite !over_length. apply same_over. intros q I.
   eapply same_trans; [now apply pull_at|].
   eapply same_trans; [|apply same_sym, subarrays_beside].
@@ -1009,7 +1009,7 @@ Qed.
 
 (** Lemma 1, Yoneda sliding, for eta : Q -> P and f : A -> B:
     [A; eta] ; [f, Q] = [f, P] ; [B; eta], if f is deterministic ... *)
-Theorem monoidal_slide_deterministic a f q r :
+Theorem sound_slide_deterministic a f q r :
   a = Domain f -> q = From r -> deterministic f -> typed (Then (Pull a r) (Lift f q)) ->
   Then (Pull a r) (Lift f q) == Then (Lift f (To r)) (Pull (Codomain f) r).
 Proof.
@@ -1049,7 +1049,7 @@ Proof.
     now destruct (in_dec _ _ _).
 Defined.
 
-Theorem monoidal_slide_reads_once a f q r :
+Theorem sound_slide_reads_once a f q r :
   a = Domain f -> q = From r -> reads_once r -> typed (Then (Pull a r) (Lift f q)) ->
   Then (Pull a r) (Lift f q) == Then (Lift f (To r)) (Pull (Codomain f) r).
 Proof.
@@ -1121,10 +1121,10 @@ Proof.
   intros T I. apply at_index_typed in I.
   apply (equal_trans d _ (Then (Pull (Domain f) (at_index P p)) (Lift f []))).
   - apply equal_sym.
-    apply (monoidal_slide_reads_once (Domain f) f [] (at_index P p)); auto.
+    apply (sound_slide_reads_once (Domain f) f [] (at_index P p)); auto.
     + apply at_index_reads_once.
     + repeat split; auto; apply I.
-  - apply then_congruence; auto using equal_refl, monoidal_lift_none.
+  - apply then_congruence; auto using equal_refl, sound_lift_none.
 Qed.
 
 Lemma pull_at_index a P p w x : same a (ap (Pull a (at_index P p)) w x) (subarrays p x).
@@ -1146,7 +1146,7 @@ Proof.
   destruct (H p I) as [_ _ _ _ [m Hm]]. simpl in Hm.
   specialize (Hm (fun n => match n with inl n => w n | inr e => match e with end end)
     (fun n => match n with inl e => match e with end | inr n => w' (p, n) end) x).
-  rewrite monoidal_over_none, !ap_then in Hm.
+  rewrite sound_over_none, !ap_then in Hm.
   eapply same_trans; [apply same_sym, pull_at_index|]. eapply same_trans.
   - apply Hm. intros [n|[]]. destruct (DF n).
   - eapply same_trans; [|now apply same_sym, lift_at]. apply ap_respects; auto.
@@ -1187,12 +1187,12 @@ Proof.
     by (split; [apply deletion_well_formed|apply in_range_deletion]).
   split.
   - repeat split; try assumption; try apply R; try apply A. simpl.
-    now rewrite D, monoidal_over_pair.
-  - repeat split; try assumption; try apply A. simpl. now rewrite D, monoidal_over_none.
-  - simpl. now rewrite monoidal_over_none.
-  - apply monoidal_over_none.
+    now rewrite D, sound_over_pair.
+  - repeat split; try assumption; try apply A. simpl. now rewrite D, sound_over_none.
+  - simpl. now rewrite sound_over_none.
+  - apply sound_over_none.
   - exists (matching_inner p (noise f)). intros w w' x W. unfold inner_lift. rewrite !ap_then.
-    simpl Codomain. rewrite monoidal_over_none.
+    simpl Codomain. rewrite sound_over_none.
     eapply same_trans; [apply pull_at_index|]. eapply same_trans; [now apply lift_at|].
     apply ap_respects; auto.
     + intros n. apply W. simpl. now destruct (index_eq_dec p p).
@@ -1699,7 +1699,7 @@ End Uniqueness.
 (** Without the degree the factorisation is not unique: every lift is also the lift of itself over
     no axes ... *)
 Theorem degree_not_unique f P : typed f -> Lift f P == Lift (Lift f P) [].
-Proof. intros T. now apply equal_sym, monoidal_lift_none. Qed.
+Proof. intros T. now apply equal_sym, sound_lift_none. Qed.
 
 (** ... and a degree without indices forgets the base. *)
 Theorem empty_degree_forgets f g P :

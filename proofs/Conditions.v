@@ -81,7 +81,53 @@ Proof.
   apply existsb_exists. exists a. split; auto. now apply mem_in.
 Qed.
 
+(* Terms shown node by node: pairs of nodes, each following from the pairs of its children. *)
+
 Definition pairs := list (positive * positive).
+Definition mapped (seen : PositiveMap.t positive) (c' c : positive) : bool :=
+  match PositiveMap.find c seen with Some d => Pos.eqb d c' | None => false end.
+
+Section Shown.
+  Variable step : PositiveMap.t positive -> positive -> positive -> bool.
+  Definition add_pair (acc : bool * PositiveMap.t positive) (p : positive * positive) :=
+    (fst acc && step (snd acc) (fst p) (snd p), PositiveMap.add (snd p) (fst p) (snd acc)).
+  Definition shown_by (l : pairs) (t' t : positive) : bool :=
+    let '(ok, seen) := fold_left add_pair l (true, PositiveMap.empty positive) in
+    ok && mapped seen t' t.
+
+  Variable P : positive -> positive -> Prop.
+  Definition all_hold (seen : PositiveMap.t positive) : Prop :=
+    forall c c', PositiveMap.find c seen = Some c' -> P c' c.
+  Lemma mapped_holds seen c' c : all_hold seen -> mapped seen c' c = true -> P c' c.
+  Proof.
+    unfold mapped. intros H. destruct (PositiveMap.find c seen) as [d|] eqn:E; [|discriminate].
+    intros K. apply Pos.eqb_eq in K. subst. auto.
+  Qed.
+  Lemma mapped_children seen cs' cs : all_hold seen -> list_eqb (mapped seen) cs' cs = true ->
+    Forall2 P cs' cs.
+  Proof.
+    intros H. revert cs. induction cs' as [|c' cs' IH]; intros [|c cs]; cbn; try discriminate;
+      [constructor|]. rewrite andb_true_iff. intros [H1 H2].
+    constructor; [eapply mapped_holds; eauto | auto].
+  Qed.
+  Hypothesis step_sound : forall seen t' t, all_hold seen -> step seen t' t = true -> P t' t.
+  Lemma shown_by_sound l t' t : shown_by l t' t = true -> P t' t.
+  Proof.
+    unfold shown_by.
+    assert (I : forall l acc, (fst acc = true -> all_hold (snd acc)) ->
+      fst (fold_left add_pair l acc) = true -> all_hold (snd (fold_left add_pair l acc))).
+    { clear l. induction l as [|[d' d] l IH]; intros acc H; cbn [fold_left]; [exact H|].
+      apply IH. cbn. rewrite andb_true_iff. intros [H1 H2] c c'.
+      destruct (Pos.eq_dec c d) as [->|N].
+      - rewrite PositiveMap.gss. intros [= <-]. eapply step_sound; eauto.
+      - rewrite PositiveMap.gso by assumption. apply H, H1. }
+    specialize (I l (true, PositiveMap.empty positive)).
+    destruct (fold_left add_pair l _) as [ok seen]. cbn in I.
+    rewrite andb_true_iff. intros [-> H]. eapply mapped_holds; [|exact H].
+    apply I; [|reflexivity]. intros _ c c'. now rewrite PositiveMap.gempty.
+  Qed.
+End Shown.
+
 (* The values of a law's variables: nodes, axes, indices, numbers and monoids; and for each computed
    term the nodes that show it, every one after its children. *)
 Record assignment := Assignment {
@@ -113,8 +159,6 @@ Section Conditions.
       | Rem f g => Rem (put_index f) (put_index g)
       | f => f end.
 
-    Definition mapped (seen : PositiveMap.t positive) (c' c : positive) : bool :=
-      match PositiveMap.find c seen with Some d => Pos.eqb d c' | None => false end.
     (* t' is t at x := e, as far as their operators and children say. *)
     Definition substitutes (seen : PositiveMap.t positive) (t' t : positive) : bool :=
       let n := node_at t in let n' := node_at t' in
@@ -126,11 +170,7 @@ Section Conditions.
              | Reduce _ y => negb (meets (leaves G y) (x :: leaves_of G e))
              | Opaque _ _ _ => false
              | _ => true end).
-    Definition add_pair (acc : bool * PositiveMap.t positive) (p : positive * positive) :=
-      (fst acc && substitutes (snd acc) (fst p) (snd p), PositiveMap.add (snd p) (fst p) (snd acc)).
-    Definition shows (l : pairs) (t' t : positive) : bool :=
-      let '(ok, seen) := fold_left add_pair l (true, PositiveMap.empty positive) in
-      ok && mapped seen t' t.
+    Definition shows (l : pairs) (t' t : positive) : bool := shown_by substitutes l t' t.
 
     Hypothesis alone : stands_alone G x = true.
     Definition moved (M : model) (r : env) : env := put1 r x (index_at G M r e).
@@ -168,14 +208,6 @@ Section Conditions.
       rewrite andb_true_iff. intros [H1 H2]. f_equal; auto.
       rewrite (same_at M r _ _ ok H1). apply put_index_at.
     Qed.
-    Lemma mapped_children seen cs' cs : (forall c c', PositiveMap.find c seen = Some c' -> related c' c) ->
-      list_eqb (mapped seen) cs' cs = true -> Forall2 related cs' cs.
-    Proof.
-      intros HS. revert cs. induction cs' as [|c' cs' IH]; intros [|c cs]; cbn; try discriminate;
-        [constructor|]. rewrite andb_true_iff. intros [H1 H2]. constructor; auto.
-      unfold mapped in H1. destruct (PositiveMap.find c seen) as [d|] eqn:E; [|discriminate].
-      apply Pos.eqb_eq in H1. subst. auto.
-    Qed.
     Lemma related_arguments M r q cs' cs : sizes_ok M G -> Forall2 related cs' cs ->
       (forall a, moved M r a = q a) -> forall k,
       argument (map (denote G M) (map tree_at cs')) k r = argument (map (denote G M) (map tree_at cs)) k q.
@@ -183,7 +215,7 @@ Section Conditions.
       intros ok F E. unfold argument. induction F as [|c' c cs' cs H F IH]; intros [|k]; cbn; auto.
       rewrite (H M r ok). apply denote_agree. auto.
     Qed.
-    Lemma substitutes_sound seen t' t : (forall c c', PositiveMap.find c seen = Some c' -> related c' c) ->
+    Lemma substitutes_sound seen t' t : all_hold related seen ->
       substitutes seen t' t = true -> related t' t.
     Proof.
       intros HS. unfold substitutes. cbv zeta. rewrite orb_true_iff, !andb_true_iff.
@@ -192,7 +224,7 @@ Section Conditions.
         apply denote_agree. intros a Ha. unfold moved, put1.
         destruct (Pos.eqb_spec a x) as [->|]; [|reflexivity].
         exfalso. apply H2, (axes_truthful G _ (node_truthful G m t W)), Ha.
-      - assert (F := mapped_children _ _ _ HS H2).
+      - assert (F := mapped_children _ _ _ _ HS H2).
         assert (N : op (node_at t) <> Undefined) by (destruct (op (node_at t)); congruence || discriminate).
         assert (N' : op (node_at t') <> Undefined)
           by (intros E; rewrite E in H1; destruct (op (node_at t)); discriminate || congruence).
@@ -213,21 +245,7 @@ Section Conditions.
           pose proof (meets_apart _ _ H3 b Hb) as K. cbn in K. split; intros K'; apply K; auto.
     Qed.
     Lemma shows_sound l t' t : shows l t' t = true -> related t' t.
-    Proof.
-      unfold shows.
-      assert (I : forall l acc, (fst acc = true -> forall c c', PositiveMap.find c (snd acc) = Some c' -> related c' c) ->
-        fst (fold_left add_pair l acc) = true ->
-        forall c c', PositiveMap.find c (snd (fold_left add_pair l acc)) = Some c' -> related c' c).
-      { clear l. induction l as [|[d' d] l IH]; intros acc H; cbn [fold_left]; [exact H|].
-        apply IH. cbn. rewrite andb_true_iff. intros [H1 H2] c c'. destruct (Pos.eq_dec c d) as [->|N].
-        - rewrite PositiveMap.gss. intros [= <-]. eapply substitutes_sound; eauto.
-        - rewrite PositiveMap.gso by assumption. apply H, H1. }
-      specialize (I l (true, PositiveMap.empty positive)).
-      destruct (fold_left add_pair l _) as [ok seen]. cbn in I.
-      rewrite andb_true_iff. intros [-> H]. unfold mapped in H.
-      destruct (PositiveMap.find t seen) as [d|] eqn:E; [|discriminate]. apply Pos.eqb_eq in H. subst.
-      eapply I; eauto. intros _ c c'. now rewrite PositiveMap.gempty.
-    Qed.
+    Proof. apply shown_by_sound, substitutes_sound. Qed.
   End Substitution.
 
   (* Terms where a predicate is known ---------------------------------------------------------- *)
@@ -248,23 +266,11 @@ Section Conditions.
              | Reduce _ y => negb (meets (leaves G y) (leaves_of G p))
              | Opaque _ _ _ => false
              | _ => true end).
-    Definition add_replaced (acc : bool * PositiveMap.t positive) (q : positive * positive) :=
-      (fst acc && replaces (snd acc) (fst q) (snd q), PositiveMap.add (snd q) (fst q) (snd acc)).
-    Definition shows_given (l : pairs) (t' t : positive) : bool :=
-      let '(ok, seen) := fold_left add_replaced l (true, PositiveMap.empty positive) in
-      ok && mapped seen t' t.
+    Definition shows_given (l : pairs) (t' t : positive) : bool := shown_by replaces l t' t.
 
     Definition given (t' t : positive) : Prop := forall M r, sizes_ok M G ->
       Wires.holds (index_at G M r p) = b -> denote G M (tree_at t') r = denote G M (tree_at t) r.
 
-    Lemma given_children seen cs' cs : (forall c c', PositiveMap.find c seen = Some c' -> given c' c) ->
-      list_eqb (mapped seen) cs' cs = true -> Forall2 given cs' cs.
-    Proof.
-      intros HS. revert cs. induction cs' as [|c' cs' IH]; intros [|c cs]; cbn; try discriminate;
-        [constructor|]. rewrite andb_true_iff. intros [H1 H2]. constructor; auto.
-      unfold mapped in H1. destruct (PositiveMap.find c seen) as [d|] eqn:E; [|discriminate].
-      apply Pos.eqb_eq in H1. subst. auto.
-    Qed.
     Lemma given_arguments M r cs' cs : sizes_ok M G -> Forall2 given cs' cs ->
       Wires.holds (index_at G M r p) = b -> forall k,
       argument (map (denote G M) (map tree_at cs')) k r = argument (map (denote G M) (map tree_at cs)) k r.
@@ -277,7 +283,7 @@ Section Conditions.
     Lemma predicate_node t q : op (node_at t) = Predicate q -> forall M r,
       denote G M (tree_at t) r = number (truth (Wires.holds (index_at G M r q))).
     Proof. intros E M r. rewrite tree_op by congruence. rewrite E. reflexivity. Qed.
-    Lemma replaces_sound seen t' t : (forall c c', PositiveMap.find c seen = Some c' -> given c' c) ->
+    Lemma replaces_sound seen t' t : all_hold given seen ->
       replaces seen t' t = true -> given t' t.
     Proof.
       intros HS. unfold replaces. cbv zeta. rewrite !orb_true_iff, !andb_true_iff.
@@ -292,7 +298,7 @@ Section Conditions.
           unfold Wires.holds in *. revert P. destruct b; rewrite ?Z.leb_le, ?Z.leb_gt; intros P.
           * rewrite (proj2 (Z.leb_gt _ _)) by lia. apply Q2R_0.
           * rewrite (proj2 (Z.leb_le _ _)) by lia. apply Q2R_1.
-      - apply operator_eqb_eq in H1. assert (F := given_children _ _ _ HS H2).
+      - apply operator_eqb_eq in H1. assert (F := mapped_children _ _ _ _ HS H2).
         assert (N : op (node_at t) <> Undefined) by (destruct (op (node_at t)); congruence || discriminate).
         rewrite (tree_op t'), (tree_op t) by (rewrite ?H1; assumption). rewrite H1. cbn [denote].
         assert (A := given_arguments M r _ _ ok F P).
@@ -303,20 +309,6 @@ Section Conditions.
         apply negb_true_iff in H3. exact (meets_apart _ _ H3 a K Ha).
     Qed.
     Lemma shows_given_sound l t' t : shows_given l t' t = true -> given t' t.
-    Proof.
-      unfold shows_given.
-      assert (I : forall l acc, (fst acc = true -> forall c c', PositiveMap.find c (snd acc) = Some c' -> given c' c) ->
-        fst (fold_left add_replaced l acc) = true ->
-        forall c c', PositiveMap.find c (snd (fold_left add_replaced l acc)) = Some c' -> given c' c).
-      { clear l. induction l as [|[d' d] l IH]; intros acc H; cbn [fold_left]; [exact H|].
-        apply IH. cbn. rewrite andb_true_iff. intros [H1 H2] c c'. destruct (Pos.eq_dec c d) as [->|N].
-        - rewrite PositiveMap.gss. intros [= <-]. eapply replaces_sound; eauto.
-        - rewrite PositiveMap.gso by assumption. apply H, H1. }
-      specialize (I l (true, PositiveMap.empty positive)).
-      destruct (fold_left add_replaced l _) as [ok seen]. cbn in I.
-      rewrite andb_true_iff. intros [-> H]. unfold mapped in H.
-      destruct (PositiveMap.find t seen) as [d|] eqn:E; [|discriminate]. apply Pos.eqb_eq in H. subst.
-      eapply I; eauto. intros _ c c'. now rewrite PositiveMap.gempty.
-    Qed.
+    Proof. apply shown_by_sound, replaces_sound. Qed.
   End Given.
 End Conditions.

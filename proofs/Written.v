@@ -52,11 +52,17 @@ Fixpoint steps_of (s : steps) : list (positive * reason) :=
   | FullInstance there l v rest => (there, ByLaw (law l) v) :: steps_of rest end.
 
 (* Lemmas are numbered as they come too. *)
-Inductive proofs := Qed_ | Lemma_ (l r : positive) (s : steps) (rest : proofs).
+Inductive proofs :=
+  | Qed_
+  | Lemma_ (l r : positive) (s : steps) (rest : proofs)
+  | Congruent (l r : positive) (c : citations) (rest : proofs).    (* by one congruence *)
 Fixpoint proofs_from (k : positive) (p : proofs) : positive * list lemma := match p with
   | Qed_ => (k, [])
   | Lemma_ l r s rest =>
-      let '(n, found) := proofs_from (Pos.succ k) rest in (n, (k, (l, r, steps_of s)) :: found) end.
+      let '(n, found) := proofs_from (Pos.succ k) rest in (n, (k, (l, r, steps_of s)) :: found)
+  | Congruent l r c rest =>
+      let '(n, found) := proofs_from (Pos.succ k) rest in
+      (n, (k, (l, r, [(r, ByCongruence (citations_of c))])) :: found) end.
 Fixpoint lemmas_from (k : positive) (parts : list proofs) : list lemma := match parts with
   | [] => []
   | p :: parts => let '(n, l) := proofs_from k p in l ++ lemmas_from n parts end.

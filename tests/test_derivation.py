@@ -22,6 +22,7 @@ from ncd_formal.frontends.shapes import parse_shape, size_names
 from ncd_formal.frontends.torch_export import import_program
 from ncd_formal.semantics import Evaluator
 from ncd_formal.wires import subterms
+from tests.coq import assert_accepted
 
 ATTENTION = {"q": "b h n d", "k": "b h m d", "v": "b h m d"}
 Program = Callable[..., Any]
@@ -85,6 +86,7 @@ def test_one_pass_is_found_from_the_definition(name: str) -> None:
     assert form.passes == 1 and form.axis.startswith(f"{axis}.")
     assert form.nodes <= 1000
     assert form.certificate.check().goals == 1
+    assert_accepted(form.certificate)
 
 
 @pytest.mark.parametrize("name", ["attention", "causal", "biased", "logsumexp"])
@@ -130,6 +132,7 @@ def test_an_axis_that_is_a_product_splits_exactly() -> None:
     assert form.passes == 1
     assert not any(node.op == "Predicate" for node in subterms(form.term))
     form.certificate.check()
+    assert_accepted(form.certificate)
 
 
 def test_an_axis_that_is_no_product_does_not_split_exactly() -> None:

@@ -436,6 +436,25 @@ def test_a_condition_cannot_be_dropped(name: str, dropped: int) -> None:
         ("(rewrite (Exp a) a)", "needs a :name"),
         ('(rewrite (Exp a) a :name "x"', "not closed"),
         ("hello", "rewrites only"),
+        ("()", "rewrites only"),
+        ('(rewrite (Exp a) a :name "x)', "does not end"),
+        ("(rewrite (Exp a) a :name x)", "in quotes"),
+        ("(rewrite (Exp a) a :name)", "two sides and options"),
+        ("(rewrite (Exp a))", "two sides and options"),
+        # A guard that is not understood is not left out.
+        ('(rewrite (Exp a) a :when (real a) :name "x")', "a list of conditions"),
+        ('(rewrite (Exp a) a :whenn ((real a)) :name "x")', "once"),
+        ('(rewrite (Exp a) a :when ((real a)) :when ((real a)) :name "x")', "once"),
+        ('(rewrite (Exp a) a :when ((real)) :name "x")', "real takes 1"),
+        ('(rewrite (Exp a) a :when ((real (Twist a))) :name "x")', "unknown operator"),
+        # What stands at a place is of the sort that it asks for.
+        ('(rewrite (Exp 1) (Exp 2) :name "x")', "1 is Literal, and not Term"),
+        ('(rewrite (Constant "a") (Constant "b") :name "x")', "String, and not BigRat"),
+        ('(rewrite (Constant 2) (Constant 2) :name "x")', "Literal, and not BigRat"),
+        ('(rewrite (Exp (Sum)) (Log (Sum)) :name "x")', "Monoid, and not Term"),
+        ('(rewrite (Reduce m x a) (Reduce x m a) :name "x")', "and not"),
+        ('(rewrite (Function f a) a :name "x")', "no function is named f"),
+        ('(rewrite (Function "nope" a) a :name "x")', "no function is named"),
     ],
 )
 def test_an_own_law_that_cannot_be_used_is_refused(text: str, message: str) -> None:

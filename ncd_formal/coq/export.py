@@ -7,10 +7,12 @@ the nodes that show them, one after another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from ncd_formal.certificate import Certificate
+from ncd_formal.conditions import Split
 from ncd_formal.coq.table import COLUMNS, Law, definition, laws, rational, translate
 from ncd_formal.proof import Instance
 from ncd_formal.rules import Judge, given
@@ -43,8 +45,8 @@ class Export:
             kind: {} for kind in ("size", "axis", "input", "function", "operator")
         }
         self.nodes: dict[Term, int] = {}
-        self.numbers: dict[tuple[Term, Term], int] = {}
-        self.own = [translate(rule, self.name) for rule in certificate.rules]
+        self.proved: dict[tuple[Term, Term], int] = {}
+        self.own = [translate(rule) for rule in certificate.rules]
         self.laws = {**laws(), **{law.name: law for law in self.own}}
         self.order = {name: k for k, name in enumerate(self.laws)}
         for axis in sorted(certificate.context.axes):
@@ -209,18 +211,26 @@ class Export:
                 )
                 here = there
             ends = f"{number(self.node(left))} {number(self.node(right))}"
-            result.append(f"Lemma_ {ends} ({_chain(written, 'Done')})")
-            self.numbers.setdefault((left, right), lemma)
+            # Most lemmas are one congruence, which ends where the lemma does.
+            if steps == ((right, None),):
+                result.append(f"Congruent {ends} ({self._cited(left, right)})")
+            else:
+                result.append(f"Lemma_ {ends} ({_chain(written, 'Done')})")
+            self.proved.setdefault((left, right), lemma)
         return result
 
     def _congruence(self, here: Term, there: Term) -> str:
+        return f"Congruence {number(self.node(there))} ({self._cited(here, there)})"
+
+    def _cited(self, here: Term, there: Term) -> str:
+        """For each child, the lemma by which it changes."""
         cited = []
         for a, b in zip(here.children, there.children, strict=True):
             if SIGNATURE[a.op][1] != "Term":
                 continue
-            lemma = None if a is b else self.numbers.get((a, b), self.numbers.get((b, a)))
+            lemma = None if a is b else self.proved.get((a, b), self.proved.get((b, a)))
             cited.append("Same" if lemma is None else f"Cite {number(lemma)}")
-        return f"Congruence {number(self.node(there))} ({_chain(cited, 'NoMore')})"
+        return _chain(cited, "NoMore")
 
     def context(self) -> str:
         """The context: a size that is not listed is at least 1."""
@@ -246,16 +256,17 @@ class Export:
         return f"Context {lowers} {assumed} {extents} {splits} {inputs}"
 
     def rows(self) -> tuple[list[str], list[str]]:
-        """The nodes, and the operators that they name instead of repeating them."""
-        shared: dict[str, str] = {}
+        """The nodes, and the operators that they name because more than one has them."""
+        operators = {term: self.operator(term) for term in self.nodes}
+        uses = Counter(text for text in operators.values() if " " in text)
+        shared = [text for text, times in uses.items() if times > 1]
+        names = {text: f"o{k}" for k, text in enumerate(shared, 1)}
         rows = []
-        for term in self.nodes:
-            operator = self.operator(term)
-            if " " in operator:
-                operator = shared.setdefault(operator, f"o{len(shared) + 1}")
+        for term, text in operators.items():
             children = [number(self.nodes[c]) for c in term.children if c in self.nodes]
+            operator = names.get(text, f"({text})" if " " in text else text)
             rows.append(" ".join([f"Row{len(children)}", operator, *children]))
-        return rows, list(shared)
+        return rows, shared
 
     def definitions(self, name: str) -> str:
         """Coq definitions of its context, nodes, lemmas and goals, and of the user's own laws."""
@@ -287,7 +298,7 @@ Definition {name}_goals : list goal := {_list(goals)}.
         )
 
 
-HEADER = """From Coq Require Import List String PArith ZArith QArith.
+HEADER = """From Coq Require Import List BinPos BinInt QArith_base String.
 From Ncd Require Import Monoids Sizes Contexts Wires Laws Conditions Checker Table Soundness
   Numbers Written.
 Import ListNotations.
@@ -332,7 +343,9 @@ def _list(items: Iterable[str]) -> str:
 
 def _chain(items: Sequence[str], end: str) -> str:
     """Constructors that take the rest as their last argument."""
-    return "".join(f"{item} (" for item in items) + end + ")" * len(items)
+    return "".join(f"{item} (" for item in items[:-1]) + (
+        f"{items[-1]} {end}" + ")" * (len(items) - 1) if items else end
+    )
 
 
 def _ids(items: Sequence[str]) -> str:
@@ -380,28 +393,20 @@ def _map(items: Iterable[tuple[int, str]]) -> str:
     return f"(map_of {_list(f'({key}, {value})' for key, value in items)})"
 
 
-def _parents_first(splits: Mapping[str, object]) -> list[str]:
+def _parents_first(splits: Mapping[str, Split]) -> list[str]:
     """Split axes, each before those that are parts of it."""
-    parts = {
-        part
-        for split in splits.values()
-        for part in (getattr(split, "outer"), getattr(split, "inner"))  # noqa: B009
-    }
-    order, todo = [], [axis for axis in splits if axis not in parts]
-    while todo:
-        axis = todo.pop(0)
-        order.append(axis)
-        split = splits[axis]
-        todo += [
-            part
-            for part in (getattr(split, "outer"), getattr(split, "inner"))  # noqa: B009
-            if part in splits
-        ]
+    parts = {part for split in splits.values() for part in (split.outer, split.inner)}
+    order = [axis for axis in splits if axis not in parts]
+    for axis in order:
+        order += [part for part in (splits[axis].outer, splits[axis].inner) if part in splits]
     return order
 
 
 def export(certificate: Certificate, name: str = "certificate") -> str:
-    """The Coq file of a certificate."""
+    """The Coq file of a certificate.
+
+    Errors: InputError where it rests on an unproved law about a function known by its name.
+    """
     made = Export(certificate)
     definitions = made.definitions(name)
     return (

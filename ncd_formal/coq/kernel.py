@@ -48,6 +48,8 @@ class Acceptance:
     seconds: float
     coq: str
     """The version of Coq."""
+    given: tuple[str, ...] = ()
+    """The laws of the user's own that are premises of the theorem."""
 
 
 def available() -> bool:
@@ -135,14 +137,15 @@ def accept(certificate: Certificate, plain: bool = False) -> Acceptance:
 
     With ``plain``, also the statements of its goals in plain mathematics.
 
-    Errors: InputError where Coq is not installed, CoqError where the theory does not compile.
+    Errors: InputError where Coq is not installed, or cannot say what a law of the user's own
+    says; CoqError where the theory does not compile.
     """
     text, folder = (coq_text if plain else export)(certificate), theory()
     log.info("Coq is checking")
     start = time.perf_counter()
     done = run(text, folder)
     seconds = time.perf_counter() - start
-    return Acceptance(not done.returncode, _reason(done), seconds, version())
+    return Acceptance(not done.returncode, _reason(done), seconds, version(), certificate.unproved)
 
 
 def _coqc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -170,18 +173,16 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
     return one_line(text)[:500]
 
 
+@cache
 def _cache() -> Path:
-    """A folder that may be written, for good where there is one."""
+    """The user's cache, or a folder of this process where there is none: no one else's."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    for place in (Path(home).expanduser(), Path(tempfile.gettempdir())):
-        folder = place / "ncd_formal" / "coq"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    raise InputError("there is no folder to compile the Coq theory in: set XDG_CACHE_HOME")
+    folder = Path(home).expanduser() / "ncd_formal" / "coq"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="ncd-coq-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="ncd-coq-"))
 
 
 @contextmanager

@@ -8,12 +8,13 @@ own and a condition that says what it is: a checker compares terms and trusts no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
+from ncd_formal.errors import InputError
 from ncd_formal.rules import Expression, Rule, Symbol, rules_folder, table
 from ncd_formal.wires import SIGNATURE
 
@@ -22,7 +23,7 @@ _FACTS = {
     "nonzero-or-undefined", "nonnegative-or-undefined",
 }  # fmt: skip
 
-_AXES: Mapping[str, tuple[str, ...]] = {
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "independent": ("axis", "term"),
     "disjoint": ("axis", "axis"),
     "nonempty": ("axis",),
@@ -89,14 +90,9 @@ def name_of(fact: str) -> str:
     return fact.replace("-", "_") + "_fact"
 
 
-Names = Callable[[str, str], int]
-"""The number that stands for a name of a kind, such as the function tanh."""
-
-
 class _Translation:
-    def __init__(self, rule: Rule, names: Names) -> None:
+    def __init__(self, rule: Rule) -> None:
         self.law = Law(rule.name)
-        self.names = names
         self.columns: dict[str, str] = {}
         for side in (rule.left, rule.right, *rule.conditions):
             self._sort(side, "term")
@@ -116,7 +112,7 @@ class _Translation:
             assert known == column, f"{self.law.name}: {expression} is {known} and {column}"
         elif isinstance(expression, tuple):
             operator, *arguments = expression
-            columns = _AXES.get(str(operator), ("term",) * len(arguments))
+            columns = _ARGUMENTS.get(str(operator), ("term",) * len(arguments))
             for argument, own in zip(arguments, columns, strict=True):
                 self._sort(argument, own)
 
@@ -146,9 +142,10 @@ class _Translation:
             head = f"AnyReduce {self.monoid(monoid)} {self.number('axis', axis)}"
             return f"Op ({head}) [{self.pattern(body)}]"
         if operator == "Function":
-            name, argument = arguments
-            head = f"Function {self.names('function', str(name))}"
-            return f"Op (Plain ({head})) [{self.pattern(argument)}]"
+            # In Coq it may be any function: the law would be false there, and a premise empty.
+            raise InputError(
+                f"law {self.law.name} is about {arguments[0]}, which Coq knows by its name only"
+            )
         assert operator in SIGNATURE, operator
         return f"Op (Plain {operator}) [{'; '.join(map(self.pattern, arguments))}]"
 
@@ -213,8 +210,9 @@ class _Translation:
             return f"NVar {self.number('number', expression)}"
         assert isinstance(expression, tuple)
         operator, a, b = expression
-        if operator == "/" and _literal(a) == 1:
-            return f"NInverse ({self.arithmetic(b)})"
+        if operator == "/":
+            inverse = f"NInverse ({self.arithmetic(b)})"
+            return inverse if _literal(a) == 1 else f"NTimes ({self.arithmetic(a)}) ({inverse})"
         name = {"+": "NPlus", "*": "NTimes", "max": "NMax"}[str(operator)]
         return f"{name} ({self.arithmetic(a)}) ({self.arithmetic(b)})"
 
@@ -250,7 +248,7 @@ class _Translation:
             return f"InRange ({self.index(arguments[0])})"
         numbers = [
             self.number(column, argument)
-            for column, argument in zip(_AXES[str(name)], arguments, strict=True)
+            for column, argument in zip(_ARGUMENTS[str(name)], arguments, strict=True)
         ]
         if name in _FACTS:
             return f"Known {name_of(str(name))} {numbers[0]}"
@@ -294,19 +292,18 @@ def rational(value: Fraction) -> str:
     return f"({value.numerator} # {value.denominator})"
 
 
-def translate(rule: Rule, names: Names) -> Law:
-    """A law in Coq."""
-    return _Translation(rule, names).law
+def translate(rule: Rule) -> Law:
+    """A law in Coq.
 
-
-def _no_names(kind: str, name: str) -> int:
-    raise ValueError(f"a built-in law is about the {kind} {name}")
+    Errors: InputError for a law about a function that is known by its name.
+    """
+    return _Translation(rule).law
 
 
 @cache
 def laws() -> Mapping[str, Law]:
     """Every law of wires in Coq, by name, in the order of Coq's table."""
-    return {name: translate(rule, _no_names) for name, rule in table().items()}
+    return {name: translate(rule) for name, rule in table().items()}
 
 
 def definition(law: Law) -> str:

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncd_formal.certificate import Certificate, CertificateError, check
+from ncd_formal.certificate import Certificate, CertificateError, Goal, check
 from ncd_formal.cli import main
+from ncd_formal.conditions import Context
 from ncd_formal.coq import kernel
 from ncd_formal.coq.export import HEADER, Export, export
 from ncd_formal.equivalence import prove
-from ncd_formal.rules import rules_folder, table
+from ncd_formal.errors import InputError
+from ncd_formal.proof import Instance
+from ncd_formal.rules import Judge, read_own_rules, rules_folder, table
 from ncd_formal.sizes import size
+from ncd_formal.wires import ONE, Term, add, constant, input_at, mul, term
 from tests.coq import needs_coq
 from tests.coq.stacks import stack
 
@@ -260,6 +265,15 @@ ODD = (
     '(rewrite (Function "tanh" (Mul (Constant (bigrat (bigint -1) (bigint 1))) x))'
     ' (Mul (Constant (bigrat (bigint -1) (bigint 1))) (Function "tanh" x)) :name "tanh-odd")'
 )
+FALSE = '(rewrite (Exp a) (Log a) :name "exp-is-log")'
+
+
+def resting_on(text: str, **values: Term) -> Certificate:
+    """A certificate of one instance of a law that nobody has proved."""
+    (rule,) = read_own_rules(text)
+    left, right = Judge(Context()).sides(rule, values)
+    lemma = (left, right, ((right, Instance(rule.name, values)),))
+    return Certificate(Context(inputs={"x": "real"}), (Goal(left, right),), (lemma,), rules=(rule,))
 
 
 def test_a_law_without_a_lemma_is_used_and_named() -> None:
@@ -267,12 +281,72 @@ def test_a_law_without_a_lemma_is_used_and_named() -> None:
     assert found.status == "proved" and "UNPROVED LAWS: tanh-odd" in found.explain()
     assert found.certificate is not None and found.certificate.unproved == ("tanh-odd",)
     again = Certificate.from_json(found.certificate.to_json())
-    assert again.check().unproved == ("tanh-odd",)
-    text = export(again)
-    assert "law_sound law_tanh_odd ->" in text
-    assert kernel.accept(again).accepted
-    without = text.replace("law_sound law_tanh_odd ->", "")
+    assert again.check(ODD).unproved == ("tanh-odd",)
+
+
+def test_a_law_that_is_not_used_is_not_named() -> None:
+    found = prove(lambda x: x + 1, lambda x: 1 + x, {"x": "n"}, rules=ODD)
+    assert found.status == "proved" and "UNPROVED" not in found.explain()
+    assert found.certificate is not None and found.certificate.rules == ()
+
+
+def test_a_certificate_does_not_bring_laws_of_its_own() -> None:
+    """Else anyone could certify anything: only what its reader vouches for is used."""
+    certificate = resting_on(FALSE, a=input_at("x", []))
+    with pytest.raises(CertificateError, match="exp-is-log, which nobody has proved"):
+        certificate.check()
+    other = '(rewrite (Exp a) (Sqrt a) :name "exp-is-log")'
+    with pytest.raises(CertificateError, match="exp-is-log, which nobody has proved"):
+        certificate.check(other)
+    assert certificate.check(FALSE).unproved == ("exp-is-log",)
+    unused = replace(certificate, rules=(*certificate.rules, *read_own_rules(ODD)))
+    with pytest.raises(CertificateError, match="does not use the law tanh-odd"):
+        unused.check(FALSE + ODD)
+
+
+def test_in_coq_an_unproved_law_is_a_premise() -> None:
+    certificate = resting_on(FALSE, a=input_at("x", []))
+    accepted = kernel.accept(certificate, plain=True)
+    assert accepted.accepted and accepted.given == ("exp-is-log",)
+    text = export(certificate)
+    assert "law_sound law_exp_is_log ->" in text
+    without = text.replace("law_sound law_exp_is_log ->", "")
     assert kernel.run(without, kernel.theory()).returncode
+
+
+def test_a_law_about_a_named_function_is_no_premise() -> None:
+    """In Coq tanh may be any function, so that the law is false and everything follows."""
+    minus = mul(constant(-1), input_at("x", []))
+    certificate = resting_on(ODD, x=input_at("x", []))
+    assert certificate.goals[0].left is term("Function", "tanh", minus)
+    with pytest.raises(InputError, match="tanh-odd is about tanh"):
+        kernel.accept(certificate)
+
+
+def test_ncd_check_wants_laws_vouched_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, rules = tmp_path / "proof.json", tmp_path / "own.egg"
+    resting_on(FALSE, a=input_at("x", [])).save(path)
+    rules.write_text(FALSE, encoding="utf-8")
+    assert main(["check", str(path)]) == 1
+    assert "which nobody has proved" in capsys.readouterr().out
+    assert main(["check", str(path), "--rules", str(rules), "--coq"]) == 0
+    out = capsys.readouterr().out
+    assert "UNPROVED rules: exp-is-log" in out
+    assert "accepts it as a theorem, given exp-is-log" in out
+
+
+@pytest.mark.parametrize("name", ["q *) Axiom bad : False. (*", '"', "(*", "*)", "a\nb", "Qed."])
+def test_a_name_cannot_speak_to_coq(name: str) -> None:
+    x = input_at(name, [])
+    left, right = add(x, ONE), add(ONE, x)
+    lemma = (left, right, ((right, Instance("add-comm", {"a": x, "b": ONE})),))
+    certificate = Certificate(Context(inputs={name: "real"}), (Goal(left, right),), (lemma,))
+    certificate.check()
+    text = kernel.coq_text(certificate)
+    assert not kernel.run(text, kernel.theory()).returncode
+    assert kernel.run(text + "\nCheck bad.\n", kernel.theory()).returncode
 
 
 def test_ncd_checks_with_coq(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

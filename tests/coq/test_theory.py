@@ -150,6 +150,7 @@ def test_there_are_no_holes() -> None:
     assert {module: what for module, what in found.items() if what} == {}
 
 
+# Texts to try the scanner on, so that it cannot pass by finding nothing: Coq never sees them.
 @pytest.mark.parametrize(
     "text, found",
     [
@@ -190,6 +191,7 @@ def test_every_law_has_one_lemma() -> None:
     lemmas = Counter(
         name
         for module in modules()
+        if module != "Broadcasting"  # where the laws of morphisms are proved
         for name in declared(module, "Theorem|Lemma|Corollary|Definition|Example|Fact|Remark")
         if name.startswith("sound_")
     )
@@ -210,14 +212,8 @@ def test_every_law_of_morphisms_has_its_theorem() -> None:
     text = re.sub(r";[^\n]*", "", (rules_folder() / "monoidal.egg").read_text(encoding="utf-8"))
     names = [name.replace("-", "_") for name in re.findall(r':name "([^"]+)"', text)]
     assert len(names) > 40
-    theorems = [
-        name
-        for module in modules()
-        for name in declared(module, "Theorem|Lemma|Corollary")
-        if name.startswith("monoidal_")
-    ]
-    assert sorted(theorems) == sorted(f"monoidal_{name}" for name in names)
-    assert set(theorems) <= set(declared("Broadcasting", "Theorem"))
+    theorems = [t for t in declared("Broadcasting", "Theorem") if t.startswith("sound_")]
+    assert sorted(theorems) == sorted(f"sound_{name}" for name in names)
 
 
 # The map --------------------------------------------------------------------------------------

@@ -11,27 +11,42 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import count, islice
 from typing import Any, Literal
 
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
-from ncd_formal.certificate import Certificate, CertificateError, Goal
+from ncd_formal.candidates import (
+    live_rows,
+    read_as_infinity,
+    stand_in_text,
+    stand_ins,
+    tested_for_infinity,
+    truth_inputs,
+)
+from ncd_formal.certificate import Certificate, CertificateError, Goal, laws_of, supposed
 from ncd_formal.conditions import Context, parse_comparison, witness
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import UNDEFINED, Facts
 from ncd_formal.frontends.program import Program
-from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
+from ncd_formal.frontends.shapes import (
+    Declaration,
+    extended_inputs,
+    parse_shape,
+    size_names,
+)
+from ncd_formal.hypotheses import zero_or_one
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
-from ncd_formal.proof import Congruence, Instance
+from ncd_formal.proof import Congruence, Hypothesis, Instance
 from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
 from ncd_formal.rules import OWN, Judge, Rule, read_own_rules, table
 from ncd_formal.sizes import size
-from ncd_formal.wires import Argument, Term, subterms
+from ncd_formal.wires import ONE, ZERO, Argument, Term, subterms, term
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +54,9 @@ Status = Literal["proved", "refuted", "undecided"]
 
 FIRST_TRIALS, MORE_TRIALS = 6, 24
 """Random trials before the proof, and after a proof was not found."""
+
+SECONDS_FOR_CONDITIONS = 20.0
+"""How long conditions are looked for at most."""
 
 EXPAND_STEPS = 5_000
 """Steps that writing out sums may take."""
@@ -140,6 +158,7 @@ def prove(
     parameters: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     rules: str = "",
+    find_conditions: bool = True,
 ) -> Verdict:
     """Whether two programs are the same function over the reals, for all sizes.
 
@@ -151,6 +170,11 @@ def prove(
     search, in seconds.  ``rules`` holds laws of your own, written as those under ``rules/`` are;
     they are used and not proved, and a verdict that rests on one names it.
 
+    Where the programs differ, or no proof is found, conditions under which they are equal are
+    looked for unless ``find_conditions`` is False: that every row has an unmasked key, that a mask
+    is 0 or 1, that a number such as −10⁹ stands for −∞ (:mod:`ncd_formal.candidates`).  The verdict
+    names them.
+
     Errors: InputError for inputs that cannot be used, in one clear line.
     """
     own = read_own_rules(rules)
@@ -160,22 +184,32 @@ def prove(
     clock.lap("import")
     trials = task.trials()
     log.info("comparing on random inputs")
-    found = trials.search(iter(range(FIRST_TRIALS)))
+    found = trials.search(iter(range(FIRST_TRIALS)), small=not find_conditions)
     clock.lap("trials")
-    if found is not None:
-        return task.refuted(found, clock)
-    if trials.mismatch:
+    if trials.mismatch and found is None:
         return task.undecided(trials.mismatch, clock)
-    log.info("proving")
-    proof = Proof(task.elaboration.context, task.pairs, timeout, own)
-    certificate = proof.certificate(task.conditions, task.about)
-    clock.lap("proof")
-    if certificate is None:
-        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
+    certificate: Certificate | None = None
+    reason = ""
+    if found is None:
+        log.info("proving")
+        given = task.assumed_hypotheses()
+        proof = Proof(task.elaboration.context, task.pairs, timeout, own, given)
+        certificate, reason = proof.certificate(task.conditions, task.about), proof.reason
+        clock.lap("proof")
+    if certificate is None and found is None:
+        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS), small=not find_conditions)
         clock.lap("trials")
+    if certificate is None and find_conditions and not trials.mismatch:
+        log.info("looking for conditions")
+        read, certificate = find(task, timeout, own)
+        task = read if certificate else task
+        clock.lap("conditions")
+    if certificate is None:
         if found is not None:
-            return task.refuted(found, clock)
-        return task.undecided(trials.mismatch or proof.reason, clock)
+            smaller = trials.shrink(found) if find_conditions else found
+            clock.lap("trials")
+            return task.refuted(smaller, clock)
+        return task.undecided(trials.mismatch or reason, clock)
     log.info("checking")
     try:
         certificate.check(rules)
@@ -186,11 +220,44 @@ def prove(
         "proved",
         task.names[0],
         task.names[1],
-        task.conditions,
+        tuple(c for c in certificate.conditions if c not in task.assumed),
         task.notes(),
         certificate=certificate,
         seconds=clock.laps,
     )
+
+
+def find(
+    task: Task, timeout: float, rules: tuple[Rule, ...] = ()
+) -> tuple[Task, Certificate | None]:
+    """Conditions under which the programs are one function, as few as will do.
+
+    The task as it is read under them, and a certificate that supposes them; None where none are
+    found, or no inputs are known that satisfy them, or the programs differ there.
+    """
+    deadline = time.perf_counter() + min(timeout, SECONDS_FOR_CONDITIONS)
+
+    def attempt(read: Task, hypotheses: Sequence[Hypothesis]) -> Certificate | None:
+        seconds = deadline - time.perf_counter()
+        if seconds < 0:
+            return None
+        proof = Proof(
+            read.elaboration.context, read.pairs, seconds, rules, hypotheses, search=False
+        )
+        return proof.certificate(read.conditions, read.about)
+
+    for read, truths in task.readings():
+        tried = [truths] if truths or read is not task else []
+        rows = live_rows(truths, *read.normal_forms(truths))
+        for hypotheses in (*tried, *([(*truths, *rows)] if rows else [])):
+            certificate = attempt(read, hypotheses)
+            for text in certificate.supposed if certificate else ():
+                assert certificate is not None
+                fewer = [h for h in certificate.hypotheses if text not in read.texts([h])]
+                certificate = attempt(read, fewer) or certificate
+            if certificate is not None and read.trials(certificate.hypotheses).satisfied():
+                return read, certificate
+    return task, None
 
 
 def confirm(certificate: Certificate, left: object, right: object) -> None:
@@ -210,6 +277,10 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     ):
         raise CertificateError("the certificate does not say what its programs take")
     task = Task.build(left, right, inputs, tuple(assumed), named)
+    truths = about.get("truths", [])
+    if not isinstance(truths, list) or not all(isinstance(name, str) for name in truths):
+        raise CertificateError("the certificate does not say which inputs are 0 or 1")
+    task = task.reading(_fractions(about.get("infinite", [])), truths)
     context, own = task.elaboration.context, certificate.context
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
     again = tuple((a.term, b.term, a.layout) for a, b in task.pairs)
@@ -223,8 +294,19 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
         and dict(context.inputs) == dict(own.inputs)
         and dict(context.splits) == dict(own.splits)
     )
-    if not same or task.conditions != certificate.conditions:
+    if not same or _united(task.conditions, certificate.supposed) != certificate.conditions:
         raise CertificateError("the certificate is about other sizes, inputs or conditions")
+
+
+def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _fractions(written: object) -> tuple[Fraction, ...]:
+    try:
+        return tuple(map(Fraction, written))  # type: ignore[call-overload]
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise CertificateError("the certificate does not say what stands for -inf") from None
 
 
 class _Clock:
@@ -247,7 +329,11 @@ class Proof:
         pairs: Sequence[tuple[Output, Output]],
         timeout: float = 60.0,
         rules: tuple[Rule, ...] = (),
+        hypotheses: Sequence[Hypothesis] = (),
+        search: bool = True,
     ) -> None:
+        self.hypotheses = tuple(hypotheses)
+        self.search = search
         self.context = context
         self.own = rules
         self.rules = {**table(), **{rule.name: rule for rule in rules}}
@@ -272,23 +358,48 @@ class Proof:
         if sizes is None:
             self.reason = "no sizes are known that satisfy the assumptions"
             return None
-        if not self._normalise(goals) and not self._search(goals):
+        if not self._normalise(goals) and not (self.search and self._search(goals)):
             return None
         lemmas = self.closure.explain(*goals)
-        used = {step.law for _, _, steps in lemmas for _, step in steps if step}
+        used = laws_of(lemmas)
+        reasons = {r for _, _, steps in lemmas for _, r in steps if isinstance(r, Hypothesis)}
+        hypotheses = tuple(h for h in self.hypotheses if h in reasons)
         return Certificate(
             self.context,
             tuple(Goal(a.term, b.term, a.layout) for a, b in self.pairs),
             lemmas,
-            tuple(conditions),
+            _united(conditions, supposed(hypotheses, self.context, about)),
             dict(about),
             sizes,
             tuple(rule for rule in self.own if rule.name in used),
+            hypotheses,
         )
 
     def record_step(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
         """Take over one instance of a law, its conditions decided."""
         self.closure.merge(left, right, Instance(law, values))
+
+    def suppose(self) -> dict[Term, Term]:
+        """Take over the hypotheses; which normal forms they make equal to others."""
+        known: dict[Term, Term] = {}
+        for hypothesis in self.hypotheses:
+            self.closure.merge(hypothesis.left, hypothesis.right, hypothesis)
+            if hypothesis.left.op == "Input":
+                known[hypothesis.left] = hypothesis.right
+        normalise = Normaliser(self.judge, self.record_step, known=dict(known))
+        for hypothesis in self.hypotheses:
+            if hypothesis.right is not ONE:
+                continue
+            left = normalise(hypothesis.left)
+            known[left] = ONE
+            rule = self.rules["not-not"]
+            if left.op == "Not" and self.judge.holds(rule, {"a": left.children[0]}):
+                # What fails is 0: it is its own double negation.
+                (failing,) = left.children
+                self.record_step("not-true", {}, term("Not", ONE), ZERO)
+                self.record_step("not-not", {"a": failing}, term("Not", left), failing)
+                known[failing] = ZERO
+        return known
 
     def _holds(self, goals: Iterable[tuple[Term, Term]]) -> bool:
         return all(self.closure.equal(a, b) for a, b in goals)
@@ -296,7 +407,8 @@ class Proof:
     def _normalise(self, goals: Sequence[tuple[Term, Term]]) -> bool:
         """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
         self.normal: list[tuple[Term, Term]] = []
-        plain = Normaliser(self.judge, self.record_step)
+        known = self.suppose()
+        plain = Normaliser(self.judge, self.record_step, known=known)
 
         def by_cases() -> None:
             for a, b in goals:
@@ -310,7 +422,13 @@ class Proof:
             contract: bool = False,
         ) -> None:
             normalise = Normaliser(
-                self.judge, self.record_step, expand, unroll, contract=contract, budget=EXPAND_STEPS
+                self.judge,
+                self.record_step,
+                expand,
+                unroll,
+                contract=contract,
+                budget=EXPAND_STEPS,
+                known=known,
             )
             self.normal += [(normalise(a), normalise(b)) for a, b in goals]
 
@@ -415,6 +533,7 @@ class Task:
         declared = {name: parse_shape(name, text) for name, text in inputs.items()}
         comparisons, predicates = _divide(assume, declared)
         context = assume_sizes(comparisons, size_names(declared.values()))
+        context = replace(context, inputs=extended_inputs(declared.values()))
         named = {**declared}
         right_inputs, renamed = _by_position(right, declared)
         first = import_target(left, named, context)
@@ -437,7 +556,7 @@ class Task:
             shared.setdefault(name, declaration)
         _check_matching(first_outputs, outputs, first, second, extra)
         _buffers(first, second)
-        elaboration = elaborate([first_outputs, outputs], context)
+        elaboration = _contemplated(elaborate([first_outputs, outputs], context), declared)
         conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
         runs = (
             _runner(first, {}, extra, 0),
@@ -470,7 +589,80 @@ class Task:
         left, right = self.elaboration.programs
         return list(zip(left, right, strict=True))
 
-    def trials(self) -> Trials:
+    def texts(self, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
+        """Hypotheses in words."""
+        return supposed(hypotheses, self.elaboration.context, self.about)
+
+    def normal_forms(self, hypotheses: Sequence[Hypothesis] = ()) -> tuple[Term, ...]:
+        """The normal forms of both programs under hypotheses; none where they are too large."""
+        proof = Proof(self.elaboration.context, self.pairs, hypotheses=hypotheses)
+        try:
+            known = proof.suppose()
+            normal = Normaliser(proof.judge, proof.record_step, known=known)
+            return tuple(normal(output.term) for pair in self.pairs for output in pair)
+        except BudgetError:
+            return ()
+
+    def assumed_hypotheses(self) -> tuple[Hypothesis, ...]:
+        """What is assumed of inputs, where the programs meet it."""
+        if not self.assumed:
+            return ()
+        names = [name for name in self.declarations if f"{name} is 0 or 1" in self.assumed]
+        truths = self.truths(names)
+        rows = live_rows(truths, *self.normal_forms(truths))
+        return (*truths, *(h for h in rows if set(self.texts([h])) <= set(self.assumed)))
+
+    @property
+    def _roots(self) -> tuple[Term, ...]:
+        return tuple(output.term for pair in self.pairs for output in pair)
+
+    def readings(self) -> Iterator[tuple[Task, tuple[Hypothesis, ...]]]:
+        """The task as it may be read, each with inputs that may be 0 or 1: the plainest first."""
+        numbers = stand_ins(*self._roots)
+        chosen: list[tuple[Fraction, ...]] = [(), *((number,) for number in numbers)]
+        names = truth_inputs(self.elaboration.context, *self._roots)
+        for some in (*chosen, *([numbers] if len(numbers) > 1 else [])):
+            for truths in dict.fromkeys(((), names)):
+                yield self.reading(some, truths), self.truths(truths)
+
+    def reading(self, numbers: Sequence[Fraction], truths: Sequence[str] = ()) -> Task:
+        """The task with numbers read as −∞ where they mask, and inputs that are 0 or 1."""
+        if not numbers:
+            return self
+        read = self._read(numbers, ())
+        hypotheses = self.truths(truths)
+        with_truths = self._read(numbers, hypotheses) if truths else read
+        used = list(truths) if with_truths.programs != read.programs else []
+        return replace(
+            self,
+            elaboration=with_truths,
+            conditions=(
+                *self.conditions,
+                *map(stand_in_text, numbers),
+                *(self.texts(hypotheses) if used else ()),
+            ),
+            about={**self.about, "infinite": list(map(str, numbers)), "truths": used},
+        )
+
+    def _read(self, numbers: Sequence[Fraction], truths: Sequence[Hypothesis]) -> Elaboration:
+        proof = Proof(self.elaboration.context, (), hypotheses=truths)
+        normal = Normaliser(proof.judge, proof.record_step, known=proof.suppose())
+
+        def is_truth(term: Term) -> bool:
+            return proof.judge.facts.holds("boolean", normal(term))
+
+        programs = tuple(
+            tuple(replace(o, term=read_as_infinity(o.term, numbers, is_truth)) for o in outputs)
+            for outputs in self.elaboration.programs
+        )
+        return replace(self.elaboration, programs=programs)
+
+    def truths(self, names: Collection[str]) -> tuple[Hypothesis, ...]:
+        """That inputs are 0 or 1, wherever the programs read them."""
+        reads = {n for n in subterms(*self._roots) if n.op == "Input" and n.args[0] in names}
+        return tuple(map(zero_or_one, sorted(reads, key=str)))
+
+    def trials(self, hypotheses: Sequence[Hypothesis] = ()) -> Trials:
         sides = [
             Side(name, run, outputs, _tolerance(program))
             for name, run, outputs, program in zip(
@@ -486,6 +678,8 @@ class Task:
             sizes,
             self.assumed,
             _buffers(*self.programs),
+            hypotheses,
+            "infinite" in self.about,
         )
 
     def notes(self) -> tuple[str, ...]:
@@ -511,6 +705,18 @@ class Task:
             counterexample=replace(found, script=script),
             seconds=clock.laps,
         )
+
+
+def _contemplated(elaboration: Elaboration, declared: Mapping[str, Declaration]) -> Elaboration:
+    """With inputs that hold −∞ where a program asks for it and no kind is declared."""
+    roots = [output.term for outputs in elaboration.programs for output in outputs]
+    tested = {
+        name: "extended"
+        for name in tested_for_infinity(*roots)
+        if name in declared and not declared[name].said
+    }
+    context = elaboration.context
+    return replace(elaboration, context=replace(context, inputs={**context.inputs, **tested}))
 
 
 def import_target(target: object, declared: Mapping[str, Declaration], context: Context) -> Program:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Split
 from ncd_formal.coq.table import COLUMNS, Law, definition, laws, rational, translate
-from ncd_formal.proof import Instance
+from ncd_formal.proof import Hypothesis, Instance, Reason
 from ncd_formal.rules import Judge, given
 from ncd_formal.sizes import Atom, Polynomial, Quotient, size
 from ncd_formal.wires import (
@@ -127,8 +127,12 @@ class Export:
 
     # Instances ----------------------------------------------------------------------------------
 
-    def step(self, there: Term, instance: Instance) -> str:
-        """A step by a law, with the values of its variables."""
+    def step(self, there: Term, reason: Reason) -> str:
+        """A step by a law, with the values of its variables, or by a hypothesis."""
+        if isinstance(reason, Hypothesis):
+            place = self.certificate.hypotheses.index(reason) + 1
+            return f"Given {number(self.node(there))} {number(place)}"
+        instance = reason
         law = self.laws[instance.law]
         head = f"{number(self.node(there))} {number(self.order[law.name] + 1)}"
         values = {column: list(self._column(law, column, instance)) for column in COLUMNS}
@@ -205,9 +209,9 @@ class Export:
         result = []
         for lemma, (left, right, steps) in enumerate(self.certificate.lemmas, 1):
             here, written = left, []
-            for there, instance in steps:
+            for there, reason in steps:
                 written.append(
-                    self.step(there, instance) if instance else self._congruence(here, there)
+                    self.step(there, reason) if reason else self._congruence(here, there)
                 )
                 here = there
             ends = f"{number(self.node(left))} {number(self.node(right))}"
@@ -271,7 +275,10 @@ class Export:
     def definitions(self, name: str) -> str:
         """Coq definitions of its context, nodes, lemmas and goals, and of the user's own laws."""
         context, lemmas = self.context(), self.lemmas()
-        goals = [f"({self.node(g.left)}, {self.node(g.right)})" for g in self.certificate.goals]
+        goals, given = (
+            _list(f"({self.node(g.left)}, {self.node(g.right)})" for g in equations)
+            for equations in (self.certificate.goals, self.certificate.hypotheses)
+        )
         rows, operators = self.rows()
         own = "".join(definition(law) for law in self.own)
         extra = "; ".join(f"law_{law.identifier}" for law in self.own)
@@ -286,7 +293,8 @@ Definition {name}_nodes : list row := nodes_of [{_names("row", rows)}].
 {_parts("proof", "proofs", lemmas, "Qed_")}
 Definition {name}_lemmas : list lemma := lemmas_of [{_names("proof", lemmas)}].
 End {name.capitalize()}.
-Definition {name}_goals : list goal := {_list(goals)}.
+Definition {name}_goals : list goal := {goals}.
+Definition {name}_hypotheses : list goal := {given}.
 """
 
     def comment(self) -> str:
@@ -310,20 +318,34 @@ Local Open Scope positive_scope.
 """
 
 
-def theorem(name: str, own: Sequence[Law] = ()) -> str:
+def theorem(name: str, own: Sequence[Law] = (), supposes: bool = False) -> str:
     """That the goals are equal at all sizes, proved by running the checker in Coq's kernel.
 
-    Laws of the user's own, which have no lemma, are premises of the theorem.
+    Laws of the user's own, which have no lemma, are premises of the theorem; what the certificate
+    ``supposes`` of the inputs is one too, in each model.
     """
     premises = "".join(f"law_sound law_{law.identifier} -> " for law in own)
-    return f"""
-Theorem {name} : {premises}Forall (fun g => equal {name}_context
+    if supposes:
+        stated = (
+            f"forall M, model_ok M {name}_context -> splits_ok {name}_context M ->\n"
+            f"  Forall (holds_in {name}_context {name}_nodes M) {name}_hypotheses ->\n"
+            f"  Forall (holds_in {name}_context {name}_nodes M) {name}_goals"
+        )
+        applied, rest = (
+            f"check_sound {name}_laws _ _ {name}_hypotheses {name}_lemmas",
+            "\n  all: assumption.",
+        )
+    else:
+        stated = f"""Forall (fun g => equal {name}_context
   (term_at {name}_context {name}_nodes (fst g))
-  (term_at {name}_context {name}_nodes (snd g))) {name}_goals.
+  (term_at {name}_context {name}_nodes (snd g))) {name}_goals"""
+        applied, rest = f"check_sound_outright {name}_laws _ _ {name}_lemmas", ""
+    return f"""
+Theorem {name} : {premises}{stated}.
 Proof.
-  intros. apply (check_sound {name}_laws _ _ {name}_lemmas).
-  - apply Forall_app. split; [exact table_sound | repeat (constructor; try assumption)].
-  - vm_cast_no_check (eq_refl true).
+  intros. apply ({applied}).
+  1: apply Forall_app; split; [exact table_sound | repeat (constructor; try assumption)].
+  1: vm_cast_no_check (eq_refl true).{rest}
 Qed.
 """
 
@@ -411,5 +433,5 @@ def export(certificate: Certificate, name: str = "certificate") -> str:
     definitions = made.definitions(name)
     return (
         f"(* A certificate of ncd_formal.\n\n{made.comment()} *)\n\n"
-        f"{HEADER}{definitions}{theorem(name, made.own)}"
+        f"{HEADER}{definitions}{theorem(name, made.own, bool(certificate.hypotheses))}"
     )

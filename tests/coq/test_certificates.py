@@ -43,7 +43,8 @@ def verdicts(certificates: Iterator[Certificate] | list[Certificate]) -> list[bo
         parts.append(Export(certificate).definitions(name))
         parts.append(
             f"Eval vm_compute in "
-            f"(check {name}_laws {name}_context {name}_nodes {name}_lemmas {name}_goals)."
+            f"(check {name}_laws {name}_context {name}_nodes {name}_hypotheses {name}_lemmas "
+            f"{name}_goals)."
         )
         count += 1
     done = kernel.run("\n".join(parts), kernel.theory())

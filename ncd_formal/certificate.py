@@ -1,9 +1,10 @@
 """Certificates: proofs that anyone can check again.
 
-A certificate holds the context (sizes, axes, inputs), a table of terms, the goals, and lemmas: each
-a chain of steps from one term to another, a step either an instance of a law at given values or a
-congruence that cites earlier lemmas.  Checking needs the rule texts and the standard library: it
-imports neither the e-graph nor a solver, and decides every side condition again.
+A certificate holds the context (sizes, axes, inputs), a table of terms, the goals, what it supposes
+of the inputs, and lemmas: each a chain of steps from one term to another, a step an instance of a
+law at given values, one of its hypotheses, or a congruence that cites earlier lemmas.  Checking
+needs the rule texts and the standard library: it imports neither the e-graph nor a solver, and
+decides every side condition again.
 
 The file is JSON; its digest guards against damage, and the check against everything else.
 """
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from ncd_formal.conditions import Context, Split
 from ncd_formal.errors import InputError
 from ncd_formal.facts import INPUT_KINDS
-from ncd_formal.proof import Lemma
+from ncd_formal.frontends.shapes import parse_shape
+from ncd_formal.hypotheses import condition_text
+from ncd_formal.proof import Hypothesis, Instance, Lemma, Reason
 from ncd_formal.rules import Judge, Rule, read_own_rules, rule_text, table
 from ncd_formal.sizes import Polynomial, size, variable
 from ncd_formal.wires import (
@@ -85,6 +88,13 @@ class Certificate:
     is left out has its least value."""
     rules: tuple[Rule, ...] = ()
     """The laws of the user's own that it uses, which nobody has proved."""
+    hypotheses: tuple[Hypothesis, ...] = ()
+    """What it supposes of the inputs; ``conditions`` says each in words."""
+
+    @property
+    def supposed(self) -> tuple[str, ...]:
+        """The hypotheses in words."""
+        return supposed(self.hypotheses, self.context, self.about)
 
     @property
     def digests(self) -> tuple[tuple[str, str], ...]:
@@ -94,8 +104,7 @@ class Certificate:
     @property
     def laws(self) -> tuple[str, ...]:
         """The laws that the proof uses."""
-        used = {step.law for _, _, steps in self.lemmas for _, step in steps if step}
-        return tuple(sorted(used))
+        return tuple(sorted(laws_of(self.lemmas)))
 
     @property
     def unproved(self) -> tuple[str, ...]:
@@ -123,17 +132,27 @@ class Certificate:
         """The certificate as plain data, without its digest."""
         numbers: dict[Term, int] = {}
         roots = [t for goal in self.goals for t in (goal.left, goal.right)]
+        roots += [t for given in self.hypotheses for t in (given.left, given.right)]
         for left, right, steps in self.lemmas:
             roots += [left, right, *(t for t, _ in steps)]
-            for _, instance in steps:
-                if instance:
-                    roots += [v for v in instance.values.values() if isinstance(v, Term)]
+            for _, reason in steps:
+                if isinstance(reason, Instance):
+                    roots += [v for v in reason.values.values() if isinstance(v, Term)]
         for node in subterms(*roots):
             numbers[node] = len(numbers)
 
         def written(argument: Argument) -> int | str:
             return numbers[argument] if isinstance(argument, Term) else str(argument)
 
+        def step(reached: Term, reason: Reason | None) -> list[Any]:
+            if isinstance(reason, Instance):
+                values = {k: written(v) for k, v in sorted(reason.values.items())}
+                return [numbers[reached], reason.law, values]
+            if reason:
+                return [numbers[reached], self.hypotheses.index(reason)]
+            return [numbers[reached]]
+
+        hypotheses = [[numbers[h.left], numbers[h.right]] for h in self.hypotheses]
         return {
             "format": FORMAT,
             "about": dict(self.about),
@@ -150,6 +169,7 @@ class Certificate:
             "nodes": [[node.op, *map(written, node.args)] for node in numbers],
             "witness": dict(sorted(self.witness.items())),
             **({"rules": [rule_text(r) for r in self.rules]} if self.rules else {}),
+            **({"hypotheses": hypotheses} if hypotheses else {}),
             "digests": [list(pair) for pair in self.digests],
             "goals": [
                 [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]] for g in self.goals
@@ -158,16 +178,7 @@ class Certificate:
                 [
                     numbers[left],
                     numbers[right],
-                    [
-                        [
-                            numbers[reached],
-                            instance.law,
-                            {k: written(v) for k, v in sorted(instance.values.items())},
-                        ]
-                        if instance
-                        else [numbers[reached]]
-                        for reached, instance in steps
-                    ],
+                    [step(reached, reason) for reached, reason in steps],
                 ]
                 for left, right, steps in self.lemmas
             ],
@@ -197,14 +208,15 @@ class Certificate:
             raise InputError(f"{path}: {error.strerror or error}") from None
         except (ValueError, RecursionError):
             raise InputError(f"{path}: not a certificate (it is not JSON)") from None
-        known = {FORMAT: cls.from_json, composition.FORMAT: composition.Composition.from_json}
         form = data.get("format") if isinstance(data, dict) else None
-        if not isinstance(form, (int, str)) or form not in known or "digest" not in data:
+        if form not in (FORMAT, composition.FORMAT) or "digest" not in data:
             raise InputError(f"{path}: not a certificate of format {FORMAT}")
         if data.pop("digest") != digest_of(data):
             raise InputError(f"{path}: damaged: its digest does not match what it says")
         try:
-            return known[form](data)
+            if form == composition.FORMAT:
+                return composition.Composition.from_json(data)
+            return cls.from_json(data)
         except (CertificateError, InputError) as error:
             raise InputError(f"{path}: damaged: {error}") from None
 
@@ -214,15 +226,17 @@ class Certificate:
 
         Errors: CertificateError where it is not well formed.
         """
-        from ncd_formal.proof import Instance
-
         try:
-            if data.keys() - {"rules"} != _FIELDS.keys() or type(data["format"]) is not int:
+            if (
+                data.keys() - {"rules", "hypotheses"} != _FIELDS.keys()
+                or type(data["format"]) is not int
+            ):
                 raise CertificateError(f"it does not have the fields {', '.join(_FIELDS)}")
             rows = (
                 data["nodes"],
                 data["goals"],
                 data["lemmas"],
+                data.get("hypotheses", []),
                 *(s for _, _, s in data["lemmas"]),
             )
             if not all(isinstance(row, list) for row in rows):
@@ -231,18 +245,28 @@ class Certificate:
             rules = read_own_rules("\n".join(_texts(data.get("rules", []))))
             known = {**table(), **{rule.name: rule for rule in rules}}
             nodes = _nodes(data["nodes"], context)
+            hypotheses = tuple(
+                Hypothesis(_node(nodes, a), _node(nodes, b)) for a, b in data.get("hypotheses", [])
+            )
+
+            def reason(rest: list[Any]) -> Reason | None:
+                if len(rest) == 2:
+                    return Instance(rest[0], _values(_law(known, rest[0]), rest[1], nodes))
+                if not rest:
+                    return None
+                if (
+                    len(rest) > 2
+                    or type(rest[0]) is not int
+                    or rest[0] not in range(len(hypotheses))
+                ):
+                    raise CertificateError(
+                        "a step is a term, a term and a hypothesis, or a term, a law and its values"
+                    )
+                return hypotheses[rest[0]]
+
             lemmas: list[Lemma] = []
             for left, right, steps in data["lemmas"]:
-                chain = []
-                for reached, *rest in steps:
-                    if len(rest) not in (0, 2):
-                        raise CertificateError("a step is a term, or a term, a law and its values")
-                    instance = (
-                        Instance(rest[0], _values(_law(known, rest[0]), rest[1], nodes))
-                        if rest
-                        else None
-                    )
-                    chain.append((_node(nodes, reached), instance))
+                chain = [(_node(nodes, reached), reason(rest)) for reached, *rest in steps]
                 lemmas.append((_node(nodes, left), _node(nodes, right), tuple(chain)))
             goals = tuple(
                 Goal(_node(nodes, a), _node(nodes, b), _layout(layout))
@@ -257,6 +281,7 @@ class Certificate:
                 dict(data["about"]),
                 witness,
                 rules,
+                hypotheses,
             )
         except CertificateError:
             raise
@@ -273,6 +298,23 @@ class Certificate:
 _FIELDS = dict.fromkeys(
     ("format", "about", "conditions", "context", "nodes", "witness", "digests", "goals", "lemmas")
 )
+
+
+def laws_of(lemmas: Sequence[Lemma]) -> set[str]:
+    """The laws that lemmas use."""
+    return {r.law for _, _, steps in lemmas for _, r in steps if isinstance(r, Instance)}
+
+
+def supposed(
+    hypotheses: Sequence[Hypothesis], context: Context, about: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Hypotheses in words, with the shapes that the inputs are declared to have."""
+    declared = about.get("inputs")
+    shapes = {
+        str(name): parse_shape(str(name), str(text)).shape
+        for name, text in (declared.items() if isinstance(declared, dict) else ())
+    }
+    return tuple(dict.fromkeys(condition_text(h, context, shapes) for h in hypotheses))
 
 
 def save_json(data: Mapping[str, Any], path: str | Path) -> None:
@@ -457,6 +499,9 @@ def check(data: Mapping[str, Any], vouched: Sequence[Rule] = ()) -> CheckReport:
         if rule.name not in certificate.laws:
             raise CertificateError(f"it does not use the law {rule.name} that it brings")
     _check_witness(certificate)
+    for text in certificate.supposed:
+        if text not in certificate.conditions:
+            raise CertificateError(f"it supposes without a word that {text}")
     proved: set[tuple[Term, Term]] = set()
     steps_checked = 0
 
@@ -465,12 +510,14 @@ def check(data: Mapping[str, Any], vouched: Sequence[Rule] = ()) -> CheckReport:
 
     for number, (left, right, steps) in enumerate(certificate.lemmas):
         here = left
-        for position, (there, instance) in enumerate(steps):
+        for position, (there, reason) in enumerate(steps):
             where = f"lemma {number}, step {position}"
-            if instance is None:
+            if reason is None:
                 _check_congruence(here, there, known, where)
-            else:
-                _check_instance(judge, here, there, laws[instance.law], instance.values, where)
+            elif isinstance(reason, Instance):
+                _check_instance(judge, here, there, laws[reason.law], reason.values, where)
+            elif (here, there) not in ((reason.left, reason.right), (reason.right, reason.left)):
+                raise CertificateError(f"{where}: not what the hypothesis says")
             # An index of an axis that is passed through must exist: from an empty axis all follows.
             for axis in free(there) - free(left) - free(right):
                 if not context.nonempty(axis):

@@ -28,7 +28,7 @@ from ncd_formal.errors import InputError
 from ncd_formal.facts import INPUT_KINDS, Facts
 from ncd_formal.proof import Lemma
 from ncd_formal.rules import read_own_rules
-from ncd_formal.wires import indices_of, subterms
+from ncd_formal.wires import Term, indices_of, subterms
 
 FORMAT = "composition 1"
 
@@ -104,8 +104,8 @@ class Composition:
             if own.lower != again.context.lower or own.assumptions != again.context.assumptions:
                 raise CertificateError(f"part {number} is about other sizes")
             reports.append(check(part.to_json(), vouched))
-        made: list[tuple[int, int]] = []
-        kinds = list(map(kinds_of, again.parts))
+        made: list[tuple[str, int]] = []
+        kinds = [kind_of(part)[0] for part in again.parts]
         reads = [_ranks(part) for part in again.parts]
         for number, step in enumerate(again.steps):
             part = again.parts[step.part]
@@ -119,8 +119,8 @@ class Composition:
                     continue
                 if not 0 <= source < number:
                     raise CertificateError(f"step {number} reads step {source}")
-                possible, rank = made[source]
-                if possible & ~INPUT_KINDS[kind]:
+                found, rank = made[source]
+                if INPUT_KINDS[found] & ~INPUT_KINDS[kind]:
                     raise CertificateError(f"step {number}: step {source} need not be {kind}")
                 if reads[step.part].get(name, {rank}) != {rank}:
                     raise CertificateError(f"step {number}: step {source} has {rank} dimensions")
@@ -196,13 +196,19 @@ class Composition:
 _FIELDS = {"format", "about", "conditions", "context", "parts", "steps", "outputs"}
 
 
-def kinds_of(part: Certificate) -> int:
-    """The kinds of value that a part's array takes, by every form that it is shown to have."""
+KINDS = ("positive", "nonnegative", "real", "extended", "partial", "any")
+"""What an array may be known to hold, the most telling first."""
+
+
+def kind_of(part: Certificate) -> tuple[str, Term]:
+    """The kind of values of a part's array, and a form of it that shows that."""
     facts = Facts(part.context)
-    result = facts(part.goals[0].left)
-    for goal in part.goals:
-        result &= facts(goal.right)
-    return result
+    forms = (part.goals[0].left, *(goal.right for goal in part.goals))
+    for kind in KINDS:
+        for form in forms:
+            if not facts(form) & ~INPUT_KINDS[kind]:
+                return kind, form
+    raise AssertionError("every value is of some kind")
 
 
 def _ranks(part: Certificate) -> dict[str, set[int]]:

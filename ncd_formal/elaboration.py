@@ -336,7 +336,7 @@ class _Pull:
         self.axes.update(self.context.axes)
         # The context sees the axes that are opened while it is in use.
         self.context = replace(
-            self.context, axes=self.axes, inputs={**self.context.inputs, **inputs}
+            self.context, axes=self.axes, inputs={**inputs, **self.context.inputs}
         )
 
     def output(self, array: Array) -> Output:

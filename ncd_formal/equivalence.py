@@ -11,55 +11,62 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property, partial
 from itertools import count, islice
 from typing import Any, Literal
 
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
-from ncd_formal.certificate import Certificate, CertificateError, Goal
+from ncd_formal.candidates import (
+    live_rows,
+    read_as_infinity,
+    stand_in_text,
+    stand_ins,
+    tested_for_infinity,
+    truth_inputs,
+)
+from ncd_formal.certificate import Certificate, CertificateError, supposed
 from ncd_formal.composition import Composition
-from ncd_formal.conditions import Context, parse_comparison, witness
+from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import UNDEFINED, Facts
 from ncd_formal.fingerprints import Values
 from ncd_formal.frontends.program import Program
-from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
+from ncd_formal.frontends.shapes import (
+    Declaration,
+    extended_inputs,
+    parse_shape,
+    size_names,
+)
+from ncd_formal.hypotheses import zero_or_one
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
-from ncd_formal.proof import Congruence, Instance
+from ncd_formal.proof import Hypothesis
+from ncd_formal.proving import Proof
 from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
-from ncd_formal.rules import OWN, Judge, Rule, read_own_rules, table
+from ncd_formal.rules import Rule, read_own_rules
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
-from ncd_formal.sizes import size
 from ncd_formal.strides import show_shape
 from ncd_formal.sweeping import Sweep
-from ncd_formal.wires import Argument, Term, subterms
+from ncd_formal.wires import Term, subterms
 
 log = logging.getLogger(__name__)
 
 Status = Literal["proved", "refuted", "undecided"]
 
-Effort = Literal["normal", "written out", "search"]
-"""Normal forms as they are; with sums and short axes written out as well; and then a search."""
-
-WHOLE = 3_000
-"""Arrays in both programs together above which they are only taken array by array."""
+SMALL, WHOLE = 200, 3_000
+"""Arrays in both programs together up to which everything is tried on them as a whole, and above
+which they are only taken array by array."""
 
 FIRST_TRIALS, MORE_TRIALS = 6, 24
 """Random trials before the proof, and after a proof was not found."""
 
-EXPAND_STEPS = 5_000
-"""Steps that writing out sums may take."""
-
-SEARCH_RULESETS: tuple[str, ...] = (
-    "simplify", "functions", "reductions", "distribute", "commute", "associate"
-)  # fmt: skip
-"""The laws that the search uses, in turn; those that only rewrite towards a schedule are left
-out."""
+SECONDS_FOR_CONDITIONS = 20.0
+"""How long conditions are looked for at most."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,7 @@ def prove(
     parameters: Mapping[str, str] | None = None,
     timeout: float = 60.0,
     rules: str = "",
+    find_conditions: bool = True,
 ) -> Verdict:
     """Whether two programs are the same function over the reals, for all sizes.
 
@@ -161,6 +169,11 @@ def prove(
     search, in seconds.  ``rules`` holds laws of your own, written as those under ``rules/`` are;
     they are used and not proved, and a verdict that rests on one names it.
 
+    Where the programs differ, or no proof is found, conditions under which they are equal are
+    looked for unless ``find_conditions`` is False: that every row has an unmasked key, that a mask
+    is 0 or 1, that a number such as −10⁹ stands for −∞ (:mod:`ncd_formal.candidates`).  The verdict
+    names them.
+
     Errors: InputError for inputs that cannot be used, in one clear line.
     """
     own = read_own_rules(rules)
@@ -170,20 +183,29 @@ def prove(
     clock.lap("import")
     trials = task.trials()
     log.info("comparing on random inputs")
-    found = trials.search(iter(range(FIRST_TRIALS)))
+    found = trials.search(iter(range(FIRST_TRIALS)), small=not find_conditions)
     clock.lap("trials")
-    if found is not None:
-        return task.refuted(found, clock)
-    if trials.mismatch:
+    if trials.mismatch and found is None:
         return task.undecided(trials.mismatch, clock)
-    log.info("proving")
-    certificate, reason = _search(task, trials, time.perf_counter() + timeout, own)
-    clock.lap("proof")
-    if certificate is None:
-        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
+    certificate: Certificate | Composition | None = None
+    reason = ""
+    if found is None:
+        log.info("proving")
+        certificate, reason = _search(task, trials, time.perf_counter() + timeout, own)
+        clock.lap("proof")
+    if certificate is None and found is None:
+        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS), small=not find_conditions)
         clock.lap("trials")
+    if certificate is None and find_conditions and not trials.mismatch:
+        log.info("looking for conditions")
+        read, certificate = find(task, timeout, own)
+        task = read if certificate else task
+        clock.lap("conditions")
+    if certificate is None:
         if found is not None:
-            return task.refuted(found, clock)
+            smaller = trials.shrink(found) if find_conditions else found
+            clock.lap("trials")
+            return task.refuted(smaller, clock)
         return task.undecided(trials.mismatch or reason, clock)
     log.info("checking")
     try:
@@ -195,7 +217,7 @@ def prove(
         "proved",
         task.names[0],
         task.names[1],
-        task.conditions,
+        tuple(c for c in certificate.conditions if c not in task.assumed),
         task.notes(),
         certificate=certificate,
         seconds=clock.laps,
@@ -210,8 +232,12 @@ def _search(
     certificate: Certificate | Composition | None = None
     if not task.is_large:
         seconds = deadline - time.perf_counter()
-        whole = Proof(task.elaboration.context, task.pairs, seconds, own)
-        certificate = whole.certificate(task.conditions, task.about, "normal")
+        given = task.assumed_hypotheses()
+        whole = Proof(task.elaboration.context, task.pairs, seconds, own, given)
+        small = task.length <= SMALL
+        certificate = whole.certificate(
+            task.conditions, task.about, "written out" if small else "normal"
+        )
         if certificate is not None:
             return certificate, ""
     sweep = task.sweep(trials, deadline, own)
@@ -221,7 +247,38 @@ def _search(
     return certificate, (whole.reason if whole else "") or sweep.reason
 
 
-def confirm(certificate: Certificate, left: object, right: object) -> None:
+def find(
+    task: Task, timeout: float, rules: tuple[Rule, ...] = ()
+) -> tuple[Task, Certificate | None]:
+    """Conditions under which the programs are one function, as few as will do.
+
+    The task as it is read under them, and a certificate that supposes them; None where none are
+    found, or no inputs are known that satisfy them, or the programs differ there.
+    """
+    deadline = time.perf_counter() + min(timeout, SECONDS_FOR_CONDITIONS)
+
+    def attempt(read: Task, hypotheses: Sequence[Hypothesis]) -> Certificate | None:
+        seconds = deadline - time.perf_counter()
+        if seconds < 0:
+            return None
+        proof = Proof(read.elaboration.context, read.pairs, seconds, rules, hypotheses)
+        return proof.certificate(read.conditions, read.about, "written out")
+
+    for read, truths in task.readings():
+        tried = [truths] if truths or read is not task else []
+        rows = live_rows(truths, *read.normal_forms(truths))
+        for hypotheses in (*tried, *([(*truths, *rows)] if rows else [])):
+            certificate = attempt(read, hypotheses)
+            for text in certificate.supposed if certificate else ():
+                assert certificate is not None
+                fewer = [h for h in certificate.hypotheses if text not in read.texts([h])]
+                certificate = attempt(read, fewer) or certificate
+            if certificate is not None and read.trials(certificate.hypotheses).satisfied():
+                return read, certificate
+    return task, None
+
+
+def confirm(certificate: Certificate | Composition, left: object, right: object) -> None:
     """Import the programs again and make sure that the certificate is about them.
 
     Errors: CertificateError where their terms, sizes or inputs are not the certificate's;
@@ -238,6 +295,15 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
     ):
         raise CertificateError("the certificate does not say what its programs take")
     task = Task.build(left, right, inputs, tuple(assumed), named)
+    truths = about.get("truths", [])
+    if not isinstance(truths, list) or not all(isinstance(name, str) for name in truths):
+        raise CertificateError("the certificate does not say which inputs are 0 or 1")
+    task = task.reading(_fractions(about.get("infinite", [])), truths)
+    if isinstance(certificate, Composition):
+        same = task.conditions == certificate.conditions
+        if not same or not task.sweep(None, 0.0, ()).confirms(certificate):
+            raise CertificateError("the certificate is about other programs")
+        return
     context, own = task.elaboration.context, certificate.context
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
     again = tuple((a.term, b.term, a.layout) for a, b in task.pairs)
@@ -251,8 +317,19 @@ def confirm(certificate: Certificate, left: object, right: object) -> None:
         and dict(context.inputs) == dict(own.inputs)
         and dict(context.splits) == dict(own.splits)
     )
-    if not same or task.conditions != certificate.conditions:
+    if not same or _united(task.conditions, certificate.supposed) != certificate.conditions:
         raise CertificateError("the certificate is about other sizes, inputs or conditions")
+
+
+def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _fractions(written: object) -> tuple[Fraction, ...]:
+    try:
+        return tuple(map(Fraction, written))  # type: ignore[call-overload]
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise CertificateError("the certificate does not say what stands for -inf") from None
 
 
 class _Clock:
@@ -264,178 +341,6 @@ class _Clock:
         now = time.perf_counter()
         self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
-
-
-class Proof:
-    """The search for a proof of pairs of outputs, and its certificate."""
-
-    def __init__(
-        self,
-        context: Context,
-        pairs: Sequence[tuple[Output, Output]],
-        timeout: float = 60.0,
-        rules: tuple[Rule, ...] = (),
-    ) -> None:
-        self.context = context
-        self.own = rules
-        self.rules = {**table(), **{rule.name: rule for rule in rules}}
-        self.pairs = pairs
-        self.deadline = time.perf_counter() + timeout
-        self.closure = Congruence()
-        self.judge = Judge(context)
-        self.reason = ""
-
-    def certificate(
-        self,
-        conditions: Sequence[str],
-        about: Mapping[str, Any],
-        effort: Effort = "search",
-        evident: bool = False,
-    ) -> Certificate | None:
-        """A certificate, or None with ``reason`` saying how the search ended.
-
-        With ``evident``, a further goal equates an output with a form that shows more of what kind
-        of value it is, where there is one.
-        """
-        goals = [(a.term, b.term) for a, b in self.pairs]
-        for (a, b), number in zip(self.pairs, count()):
-            if a.layout != b.layout:
-                self.reason = f"output {number}: the indices of the dimensions are in another order"
-                return None
-            self.closure.add(a.term)
-            self.closure.add(b.term)
-        sizes = witness(self.context)
-        if sizes is None:
-            self.reason = "no sizes are known that satisfy the assumptions"
-            return None
-        found = self._normalise(goals, effort)
-        if not found and (effort != "search" or not self._search(goals)):
-            return None
-        shown = [Goal(a.term, b.term, a.layout) for a, b in self.pairs]
-        if evident:
-            shown += self._evident()
-        lemmas = self.closure.explain(*((goal.left, goal.right) for goal in shown))
-        used = {step.law for _, _, steps in lemmas for _, step in steps if step}
-        return Certificate(
-            self.context,
-            tuple(shown),
-            lemmas,
-            tuple(conditions),
-            dict(about),
-            sizes,
-            tuple(rule for rule in self.own if rule.name in used),
-        )
-
-    def record_step(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
-        """Take over one instance of a law, its conditions decided."""
-        self.closure.merge(left, right, Instance(law, values))
-
-    def _evident(self) -> Iterable[Goal]:
-        """Outputs in a form that shows that no sum of it is 0."""
-        normalise = Normaliser(self.judge, self.record_step, witness=True)
-        for a, _ in self.pairs:
-            if self.judge.facts(a.term) & UNDEFINED:
-                form = normalise(a.term)
-                if self.closure.equal(a.term, form) and not self.judge.facts(form) & UNDEFINED:
-                    yield Goal(a.term, form, a.layout)
-
-    def _holds(self, goals: Iterable[tuple[Term, Term]]) -> bool:
-        return all(self.closure.equal(a, b) for a, b in goals)
-
-    def _normalise(self, goals: Sequence[tuple[Term, Term]], effort: Effort) -> bool:
-        """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
-        self.normal: list[tuple[Term, Term]] = []
-        plain = Normaliser(self.judge, self.record_step)
-
-        def by_cases() -> None:
-            for a, b in goals:
-                predicates = free_predicates(self.context, a, b)
-                if predicates and not self.closure.equal(a, b):
-                    self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
-
-        def written_out(
-            expand: Literal["numbers", "linear", "all"],
-            unroll: bool = False,
-            contract: bool = False,
-        ) -> None:
-            normalise = Normaliser(
-                self.judge, self.record_step, expand, unroll, contract=contract, budget=EXPAND_STEPS
-            )
-            self.normal += [(normalise(a), normalise(b)) for a, b in goals]
-
-        strategies: tuple[Callable[[], None], ...] = (
-            lambda: self.normal.extend((plain(a), plain(b)) for a, b in goals),
-            by_cases,
-            lambda: written_out("linear"),
-            lambda: written_out("all"),
-            lambda: written_out("numbers", contract=True),
-            lambda: written_out("all", unroll=True),
-        )
-        for strategy in strategies[:2] if effort == "normal" else strategies:
-            try:
-                strategy()
-            except BudgetError:
-                continue
-            if self._holds(goals):
-                return True
-            if time.perf_counter() > self.deadline:
-                return False
-        return False
-
-    def _search(self, goals: Sequence[tuple[Term, Term]]) -> bool:
-        """Saturate over normal forms; where that finds the goals, again with every use recorded."""
-        if len(self.normal) < len(goals):
-            self.reason = "the programs are too large to normalise"
-            return False
-        from ncd_formal.egraph.run import Budget, Graph
-
-        log.info("searching")
-        starts = self.normal[: len(goals)]
-        open_goals = [(a, b) for a, b in starts if not self.closure.equal(a, b)]
-        roots = [t for pair in (*starts, *self.normal) for t in pair]
-        seconds = max(0.0, min(10.0, self.deadline - time.perf_counter()))
-        budget = Budget(nodes=30_000, seconds=seconds)
-        rules, rulesets = tuple(self.rules.values()), SEARCH_RULESETS
-        if self.own:
-            rulesets = (*rulesets, OWN)
-        outcome = Graph(self.context, roots, rules).search(rulesets, open_goals, budget)
-        if outcome.reason != "found":
-            ended = {
-                "saturated": "the laws do not connect them",
-                "nodes": f"the search ended at {outcome.nodes} nodes",
-                "seconds": f"the search ended after {outcome.seconds:.0f} s",
-                "iterations": f"the search ended after {outcome.iterations} rounds",
-            }
-            self.reason = ended[outcome.reason]
-            return False
-        traced = Graph(self.context, roots, rules, traced=True)
-        traced.search(rulesets, open_goals, replace(budget, seconds=4 * seconds + 10))
-        self.record(traced.instances())
-        if self._holds(goals):
-            return True
-        self.reason = "the search found it, but the proof could not be rebuilt"
-        return False
-
-    def record(self, instances: Iterable[Instance]) -> None:
-        """Take over instances whose conditions hold of the very terms that they name."""
-        for instance in instances:
-            rule = self.rules[instance.law]
-            if self.judge.holds(rule, instance.values):
-                left, right = self.judge.sides(rule, instance.values)
-                self.closure.merge(left, right, instance)
-
-
-def free_predicates(context: Context, *roots: Term) -> list[str]:
-    """The predicates on free axes alone, at most three: where an output is put together."""
-    found: dict[str, None] = {}
-    free = frozenset[str]().union(*(root.axes for root in roots))
-    for node in subterms(*roots):
-        if node.op == "Predicate" and node.axes and node.axes <= free:
-            p = str(node.args[0])
-            opposite = str(-1 - size(p))
-            if opposite not in found and all(map(context.stands_alone, node.axes)):
-                found[p] = None
-    return sorted(found)[:3]
 
 
 @dataclass(frozen=True)
@@ -452,6 +357,8 @@ class Task:
     conditions: tuple[str, ...]
     assumed: tuple[str, ...]
     about: Mapping[str, Any]
+    read: Elaboration | None = None
+    """The wires, where they are not those of the arrays: some constants read as −∞."""
 
     @classmethod
     def build(
@@ -465,6 +372,7 @@ class Task:
         declared = {name: parse_shape(name, text) for name, text in inputs.items()}
         comparisons, predicates = _divide(assume, declared)
         context = assume_sizes(comparisons, size_names(declared.values()))
+        context = replace(context, inputs=extended_inputs(declared.values()))
         named = {**declared}
         right_inputs, renamed = _by_position(right, declared)
         first = import_target(left, named, context)
@@ -518,20 +426,99 @@ class Task:
 
     @cached_property
     def elaboration(self) -> Elaboration:
-        """The wires of both programs."""
-        return elaborate(self.arrays, self.context)
+        """The wires of both programs, as they are read."""
+        given = {name: self.declarations[name] for name in self.about["inputs"]}
+        return self.read or _contemplated(elaborate(self.arrays, self.context), given)
 
     @cached_property
+    def length(self) -> int:
+        """How many arrays the programs make."""
+        return sum(len(topological(outputs)) for outputs in self.arrays)
+
+    @property
     def is_large(self) -> bool:
         """Whether the programs are too large to be taken as a whole."""
-        return sum(len(topological(outputs)) for outputs in self.arrays) > WHOLE
+        return self.length > WHOLE
 
     @property
     def pairs(self) -> list[tuple[Output, Output]]:
         left, right = self.elaboration.programs
         return list(zip(left, right, strict=True))
 
-    def trials(self) -> Trials:
+    def texts(self, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
+        """Hypotheses in words."""
+        return supposed(hypotheses, self.elaboration.context, self.about)
+
+    def normal_forms(self, hypotheses: Sequence[Hypothesis] = ()) -> tuple[Term, ...]:
+        """The normal forms of both programs under hypotheses; none where they are too large."""
+        proof = Proof(self.elaboration.context, self.pairs, hypotheses=hypotheses)
+        try:
+            known = proof.suppose()
+            normal = Normaliser(proof.judge, proof.record_step, known=known)
+            return tuple(normal(output.term) for pair in self.pairs for output in pair)
+        except BudgetError:
+            return ()
+
+    def assumed_hypotheses(self) -> tuple[Hypothesis, ...]:
+        """What is assumed of inputs, where the programs meet it."""
+        if not self.assumed:
+            return ()
+        names = [name for name in self.declarations if f"{name} is 0 or 1" in self.assumed]
+        truths = self.truths(names)
+        rows = live_rows(truths, *self.normal_forms(truths))
+        return (*truths, *(h for h in rows if set(self.texts([h])) <= set(self.assumed)))
+
+    @property
+    def _roots(self) -> tuple[Term, ...]:
+        return tuple(output.term for pair in self.pairs for output in pair)
+
+    def readings(self) -> Iterator[tuple[Task, tuple[Hypothesis, ...]]]:
+        """The task as it may be read, each with inputs that may be 0 or 1: the plainest first."""
+        numbers = stand_ins(*self._roots)
+        chosen: list[tuple[Fraction, ...]] = [(), *((number,) for number in numbers)]
+        names = truth_inputs(self.elaboration.context, *self._roots)
+        for some in (*chosen, *([numbers] if len(numbers) > 1 else [])):
+            for truths in dict.fromkeys(((), names)):
+                yield self.reading(some, truths), self.truths(truths)
+
+    def reading(self, numbers: Sequence[Fraction], truths: Sequence[str] = ()) -> Task:
+        """The task with numbers read as −∞ where they mask, and inputs that are 0 or 1."""
+        if not numbers:
+            return self
+        read = self._read(numbers, ())
+        hypotheses = self.truths(truths)
+        with_truths = self._read(numbers, hypotheses) if truths else read
+        used = list(truths) if with_truths.programs != read.programs else []
+        return replace(
+            self,
+            read=with_truths,
+            conditions=(
+                *self.conditions,
+                *map(stand_in_text, numbers),
+                *(self.texts(hypotheses) if used else ()),
+            ),
+            about={**self.about, "infinite": list(map(str, numbers)), "truths": used},
+        )
+
+    def _read(self, numbers: Sequence[Fraction], truths: Sequence[Hypothesis]) -> Elaboration:
+        proof = Proof(self.elaboration.context, (), hypotheses=truths)
+        normal = Normaliser(proof.judge, proof.record_step, known=proof.suppose())
+
+        def is_truth(term: Term) -> bool:
+            return proof.judge.facts.holds("boolean", normal(term))
+
+        programs = tuple(
+            tuple(replace(o, term=read_as_infinity(o.term, numbers, is_truth)) for o in outputs)
+            for outputs in self.elaboration.programs
+        )
+        return replace(self.elaboration, programs=programs)
+
+    def truths(self, names: Collection[str]) -> tuple[Hypothesis, ...]:
+        """That inputs are 0 or 1, wherever the programs read them."""
+        reads = {n for n in subterms(*self._roots) if n.op == "Input" and n.args[0] in names}
+        return tuple(map(zero_or_one, sorted(reads, key=str)))
+
+    def trials(self, hypotheses: Sequence[Hypothesis] = ()) -> Trials:
         sides = [
             Side(name, run, partial(self._evaluate, side), _tolerance(program))
             for side, (name, run, program) in enumerate(
@@ -541,12 +528,14 @@ class Task:
         sizes = [c.removeprefix("sizes: ") for c in self.conditions]
         return Trials(
             self.declarations,
-            self.context,
+            self.context if self.is_large else self.elaboration.context,
             sides[0],
             sides[1],
             sizes,
             self.assumed,
             _buffers(*self.programs),
+            hypotheses,
+            "infinite" in self.about,
         )
 
     def _evaluate(
@@ -568,13 +557,16 @@ class Task:
                 found.append(None)
         return found
 
-    def sweep(self, trials: Trials, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
-        """A proof array by array."""
+    def sweep(self, trials: Trials | None, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
+        """A proof array by array, with what the arrays hold in a few trials."""
         samples: list[Values] = []
-        for seed in (1, 2):
+        for seed in (1, 2) if trials else ():
+            assert trials is not None
             sizes = trials.sample_sizes(seed)
             if sizes is not None:
                 inputs = trials.sample_inputs(sizes, seed)
+                if inputs is None:
+                    continue
                 values = Values(sizes, {k: v.numpy() for k, v in inputs.items()})
                 for outputs in self.arrays:
                     values.evaluate(topological(outputs))
@@ -586,12 +578,14 @@ class Task:
             proof = Proof(context, [pair], seconds, rules)
             return proof.certificate((), {}, "search" if thorough else "written out", evident=True)
 
-        kinds = {
+        kinds: dict[str, str] = {
             array.name: array.kind
             for outputs in self.arrays
             for array in topological(outputs)
             if isinstance(array, InputArray)
         }
+        if not self.is_large:
+            kinds.update(self.elaboration.context.inputs)
         return Sweep(self.arrays, self.context, kinds, samples, deadline, search)
 
     def notes(self) -> tuple[str, ...]:
@@ -617,6 +611,18 @@ class Task:
             counterexample=replace(found, script=script),
             seconds=clock.laps,
         )
+
+
+def _contemplated(elaboration: Elaboration, declared: Mapping[str, Declaration]) -> Elaboration:
+    """With inputs that hold −∞ where a program asks for it and no kind is declared."""
+    roots = [output.term for outputs in elaboration.programs for output in outputs]
+    tested = {
+        name: "extended"
+        for name in tested_for_infinity(*roots)
+        if name in declared and not declared[name].said
+    }
+    context = elaboration.context
+    return replace(elaboration, context=replace(context, inputs={**context.inputs, **tested}))
 
 
 def import_target(target: object, declared: Mapping[str, Declaration], context: Context) -> Program:

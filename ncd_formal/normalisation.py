@@ -11,7 +11,8 @@ The normal form of a term:
 * a sum is a right comb of summands with numbers collected;
 * the exponential of a sum is a product of exponentials, 1/… goes to the factors;
 * a reduction of a sum is a sum of reductions, and what does not depend on the axis is outside;
-* a choice between numbers is arithmetic on its truth value, and a choice against −∞ is outermost.
+* a choice between numbers is arithmetic on its truth value, and a choice against −∞ is outermost;
+* that some hold is that not all fail, and a sum, a product or a maximum is −∞ as its parts are.
 
 Products over sums stay as they are unless ``expand`` is asked for, of one sum (``linear``) or of
 several, and axes of few indices unless ``unroll`` is.  With ``gather``, the exponentials
@@ -61,12 +62,17 @@ Log = Callable[[str, dict[str, Argument], Term, Term], None]
 """Takes a law's name, the values of its variables, and both sides of the instance."""
 
 
+_NOTHING: Mapping[Term, Term] = {}
+
+
 class BudgetError(Exception):
     """Normalisation took more steps than it was allowed."""
 
 
 class Normaliser:
     """Normal forms in one context, each step an instance of a law that is handed to ``log``.
+
+    ``known`` holds what equals another normal form by a hypothesis, which whoever gives it records.
 
     Errors: BudgetError after ``budget`` steps: writing out sums can grow without end.
     """
@@ -81,6 +87,7 @@ class Normaliser:
         contract: bool = False,
         witness: bool = False,
         budget: int = 200_000,
+        known: Mapping[Term, Term] = _NOTHING,
     ) -> None:
         self.judge = judge
         self.log = log
@@ -91,6 +98,7 @@ class Normaliser:
         self.witness = witness
         self.budget = budget
         self.normal: dict[Term, Term] = {}
+        self.known = known
 
     def __call__(self, root: Term) -> Term:
         """The normal form of ``root``."""
@@ -99,7 +107,8 @@ class Normaliser:
         for node in subterms(root, known=self.normal):
             if node not in self.normal:
                 args = [self.normal[a] if isinstance(a, Term) else a for a in node.args]
-                self.normal[node] = self.build(node.op, args)
+                built = self.build(node.op, args)
+                self.normal[node] = self.known.get(built, built)
         return self.normal[root]
 
     # Applying laws --------------------------------------------------------------------------
@@ -693,6 +702,18 @@ class Normaliser:
                 return self.apply("equal-infinities")
             if self.allows("equal-negative-infinity", a=a):
                 return self.apply("equal-negative-infinity", a=a)
+            if a.op == "Add":
+                self.apply("equal-infinity-add", a=a.children[0], b=a.children[1])
+                return self.either(*(self.equal(part, b) for part in a.children))
+            if a.op == "Mul" and self.allows(
+                "equal-infinity-mul", c=a.children[0], a=a.children[1]
+            ):
+                self.apply("equal-infinity-mul", c=a.children[0], a=a.children[1])
+                return self.equal(a.children[1], b)
+            if a.op == "Reduce" and a.children[0] is MAX:
+                axis, body = str(a.args[1]), a.children[1]
+                self.apply("equal-infinity-max", x=axis, a=body)
+                return self.reduce(term("All"), axis, self.equal(body, b))
         if b is ZERO and self.judge.facts.holds("boolean", a):
             self.apply("equal-zero", a=a)
             return self.negation(a)
@@ -701,6 +722,13 @@ class Normaliser:
         if a.digest > b.digest and b.op not in {"Constant", "NegativeInfinity"}:
             return self.apply("equal-comm", a=a, b=b)
         return term("Equal", a, b)
+
+    def less(self, a: Term, b: Term) -> Term:
+        """a < b: of −∞, that the other is not −∞."""
+        if a is NEGATIVE_INFINITY:
+            self.apply("less-infinity", a=b)
+            return self.negation(self.equal(b, a))
+        return term("Less", a, b)
 
     def select(self, c: Term, a: Term, b: Term) -> Term:
         """A choice between numbers is arithmetic; against −∞ it keeps −∞ last."""
@@ -713,6 +741,9 @@ class Normaliser:
         if c.op == "Not" and b is not NEGATIVE_INFINITY:
             self.apply("select-not", c=c.children[0], a=a, b=b)
             return self.select(c.children[0], b, a)
+        if b is ONE and self.allows("select-or", c=c, a=a):
+            self.apply("select-or", c=c, a=a)
+            return self.either(self.negation(c), a)
         if self.allows("select-boolean", c=c, a=a, b=b):
             self.apply("select-boolean", c=c, a=a, b=b)
             return self.add(self.mul(c, a), self.mul(self.negation(c), b))
@@ -737,12 +768,16 @@ class Normaliser:
         if self.unroll and self._is_short(monoid, axis):
             right = self.apply("reduce-unroll", m=monoid, x=axis, a=body)
             return self(right)
+        if monoid.op == "Any":
+            self.apply("any-all", x=axis, a=body)
+            return self.negation(self.reduce(term("All"), axis, self.negation(body)))
         body = self._forwards(monoid, axis, body)
         if monoid is SUM:
             return self._sum(axis, body)
         if monoid is MAX:
             return self._max(axis, body)
-        return self._sort_axes(monoid, axis, body)
+        result = self._sort_axes(monoid, axis, body)
+        return self.known.get(result, result)
 
     def _witness(self, monoid: Term, axis: str, body: Term) -> Term | None:
         """∀ and ∃ decided by one index: the first, the last, or that of another axis."""
@@ -1054,6 +1089,7 @@ _BUILDERS: dict[str, Callable[..., Term]] = {
     "And": Normaliser.both,
     "Or": Normaliser.either,
     "Equal": Normaliser.equal,
+    "Less": Normaliser.less,
     "Select": Normaliser.select,
     "Reduce": Normaliser.reduce,
     "First": lambda self, a: self.component("First", a),

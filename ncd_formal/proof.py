@@ -2,8 +2,8 @@
 
 Whatever found an equality, normalisation or the e-graph, hands in instances of laws.  Here they are
 closed under congruence, and an equality between two terms is explained as lemmas: each a chain of
-steps, a step one instance, or a congruence that cites earlier lemmas.  Sharing lemmas keeps the
-proof linear where a flat chain would be exponential in the depth of the program.
+steps, a step one instance, a hypothesis, or a congruence that cites earlier lemmas.  Sharing lemmas
+keeps the proof linear where a flat chain would be exponential in the depth of the program.
 
 Source: R. Nieuwenhuis and A. Oliveras, Proof-producing congruence closure (2005).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Union
 
 from ncd_formal.wires import Argument, Term, subterms
 
@@ -24,8 +25,17 @@ class Instance:
     values: Mapping[str, Argument]
 
 
-Step = tuple[Term, "Instance | None"]
-"""The term reached, and how: an instance, or None for a congruence."""
+@dataclass(frozen=True)
+class Hypothesis:
+    """``left = right`` at every index of their axes: what a proof supposes of the inputs."""
+
+    left: Term
+    right: Term
+
+
+Reason = Union[Instance, Hypothesis]
+Step = tuple[Term, Union[Reason, None]]
+"""The term reached, and how: an instance, a hypothesis, or None for a congruence."""
 Lemma = tuple[Term, Term, tuple[Step, ...]]
 
 
@@ -38,7 +48,7 @@ class Congruence:
         self._uses: dict[Term, list[Term]] = {}
         self._signatures: dict[tuple[object, ...], Term] = {}
         # The proof forest: each term's edge towards the root of its tree.
-        self._edge: dict[Term, tuple[Term, Instance | None]] = {}
+        self._edge: dict[Term, tuple[Term, Reason | None]] = {}
 
     def add(self, root: Term) -> None:
         """Make a term and its subterms known."""
@@ -69,7 +79,7 @@ class Congruence:
         self.add(b)
         return self.find(a) is self.find(b)
 
-    def merge(self, a: Term, b: Term, reason: Instance) -> None:
+    def merge(self, a: Term, b: Term, reason: Reason) -> None:
         """Record that a = b."""
         self.add(a)
         self.add(b)
@@ -81,8 +91,8 @@ class Congruence:
             *(self.find(arg) if isinstance(arg, Term) else arg for arg in node.args),
         )
 
-    def _union(self, a: Term, b: Term, reason: Instance | None) -> None:
-        pending: list[tuple[Term, Term, Instance | None]] = [(a, b, reason)]
+    def _union(self, a: Term, b: Term, reason: Reason | None) -> None:
+        pending: list[tuple[Term, Term, Reason | None]] = [(a, b, reason)]
         while pending:
             a, b, reason = pending.pop()
             low, high = self.find(a), self.find(b)
@@ -102,7 +112,7 @@ class Congruence:
             self._uses[high].extend(users)
             self._uses[low] = []
 
-    def _hang(self, a: Term, b: Term, reason: Instance | None) -> None:
+    def _hang(self, a: Term, b: Term, reason: Reason | None) -> None:
         """Turn a's tree around so that a is its root, and hang it below b."""
         node: Term | None = a
         target, why = b, reason

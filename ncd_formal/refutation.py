@@ -18,7 +18,8 @@ import numpy as np
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.shapes import Declaration
-from ncd_formal.semantics import Floats
+from ncd_formal.proof import Hypothesis
+from ncd_formal.semantics import Evaluator, Floats
 from ncd_formal.sizes import size
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, "torch.Tensor"]
 Run = Callable[[Tensors], "tuple[torch.Tensor, ...]"]
+
+CONDITIONED_TRIALS = 12
+"""Random trials on inputs that satisfy the hypotheses of a proof."""
+
+DRAWS = 24
+"""How often inputs are drawn anew until they satisfy hypotheses."""
 
 TOLERANCE = 1e-6
 """Relative to the largest value of the output: float64 loses far less on small inputs."""
@@ -68,20 +75,29 @@ class Trials:
     input_conditions: Sequence[str] = ()
     fixed: Tensors = field(default_factory=dict)
     """The buffers of modules: their values are part of the programs."""
+    hypotheses: Sequence[Hypothesis] = ()
+    """What a proof supposes of the inputs: they satisfy it."""
+    read: bool = False
+    """Whether numbers of the programs are read as −∞: the wires are then not the programs."""
     mismatch: str = ""
     """Where the wires of one side disagree with PyTorch: the import is then not to be trusted."""
     compared: int = field(default=0)
 
-    def search(self, seeds: Iterator[int]) -> Counterexample | None:
-        """The first difference over the seeds, made small."""
+    def search(self, seeds: Iterator[int], small: bool = True) -> Counterexample | None:
+        """The first difference over the seeds, made small unless it is to be shrunk later."""
         for seed in seeds:
             sizes = self.sample_sizes(seed)
             if sizes is None:
                 continue
             found = self.differ(sizes, seed)
             if found is not None:
-                return self._shrink(found, seed)
+                return self.shrink(found, seed) if small else found
         return None
+
+    def satisfied(self) -> bool:
+        """Whether inputs are found that satisfy the hypotheses, and the programs agree on them."""
+        found = self.search(iter(range(CONDITIONED_TRIALS)), small=False)
+        return found is None and not self.mismatch and self.compared > 0
 
     # Sampling -------------------------------------------------------------------------------
 
@@ -119,11 +135,22 @@ class Trials:
                 return False
         return True
 
-    def sample_inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
-        """Normal reals, fair truth values, integers within the conditions on them."""
+    def sample_inputs(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor] | None:
+        """Inputs that satisfy the hypotheses: masks are drawn fuller and emptier until they do."""
+        for attempt in range(DRAWS):
+            nearer = attempt / DRAWS
+            chance = 0.6 + 0.4 * nearer if attempt % 2 == 0 else 0.4 - 0.4 * nearer
+            made = self._draw(sizes, seed + 1_000_003 * attempt, chance)
+            if self._satisfy(sizes, made):
+                return made
+        return None
+
+    def _draw(self, sizes: Mapping[str, int], seed: int, chance: float) -> dict[str, torch.Tensor]:
+        """Normal reals, truth values, integers within the conditions on them."""
         import torch
 
         generator = torch.Generator().manual_seed(seed)
+        truths = {str(h.left.args[0]) for h in self.hypotheses if h.left.op == "Input"}
         made: dict[str, torch.Tensor] = {}
         for name, declaration in self.declarations.items():
             shape = [s.evaluate(sizes) for s in declaration.shape]
@@ -132,15 +159,31 @@ class Trials:
                 made[name] = held.double() if held.is_floating_point() else held.clone()
                 continue
             if declaration.kind == "boolean":
-                made[name] = torch.rand(shape, generator=generator) < 0.6
+                made[name] = torch.rand(shape, generator=generator) < chance
             elif declaration.kind == "integer":
                 low, high = self._bounds(name, sizes)
                 made[name] = torch.randint(low, max(high, low + 1), shape, generator=generator)
             else:
                 made[name] = torch.randn(shape, generator=generator, dtype=torch.float64)
+                if self.context.inputs.get(name) == "extended":
+                    masked = torch.rand(shape, generator=generator) >= chance
+                    made[name].masked_fill_(masked, -torch.inf)
+            if name in truths:
+                drawn = torch.rand(shape, generator=generator) < chance
+                made[name] = drawn.to(made[name].dtype)
         for text in self.input_conditions:
             impose(text, made, generator)
         return made
+
+    def _satisfy(self, sizes: Mapping[str, int], inputs: Tensors) -> bool:
+        """Whether the hypotheses hold of these inputs."""
+        evaluator = Evaluator(self.context, sizes, {k: v.numpy() for k, v in inputs.items()})
+        for hypothesis in self.hypotheses:
+            layout = tuple((axis,) for axis in sorted(hypothesis.left.axes | hypothesis.right.axes))
+            left, right = (evaluator.output(t, layout) for t in (hypothesis.left, hypothesis.right))
+            if not np.array_equal(left, right):
+                return False
+        return True
 
     def _bounds(self, name: str, sizes: Mapping[str, int]) -> tuple[int, int]:
         low, high = 0, 4
@@ -161,7 +204,8 @@ class Trials:
     # Comparing ------------------------------------------------------------------------------
 
     def differ(self, sizes: Mapping[str, int], seed: int) -> Counterexample | None:
-        return self.differ_at(sizes, self.sample_inputs(sizes, seed))
+        inputs = self.sample_inputs(sizes, seed)
+        return None if inputs is None else self.differ_at(sizes, inputs)
 
     def differ_at(self, sizes: Mapping[str, int], inputs: Tensors) -> Counterexample | None:
         """How the programs differ at these inputs; None where they do not, or cannot be run."""
@@ -172,10 +216,16 @@ class Trials:
         for number, ((a, wires_a), (b, wires_b)) in enumerate(
             zip(values[0], values[1], strict=True)
         ):
+            if self.read and wires_a is not None and wires_b is not None:
+                # A row without a key is undefined as it is read, and may be anything as it is run.
+                undefined = np.isnan(wires_a) | np.isnan(wires_b)
+                a, b = (np.where(undefined, np.nan, values) for values in (a, b))
             where = _first_difference(a, b, TOLERANCE)
             if where is None:
                 continue
-            if wires_a is not None and wires_b is not None:
+            if self.read:
+                pass
+            elif wires_a is not None and wires_b is not None:
                 where = _first_difference(wires_a, wires_b, TOLERANCE)
                 if where is None:
                     continue
@@ -211,7 +261,7 @@ class Trials:
 
     # Making it small ------------------------------------------------------------------------
 
-    def _shrink(self, found: Counterexample, seed: int) -> Counterexample:
+    def shrink(self, found: Counterexample, seed: int = 0) -> Counterexample:
         """Smaller sizes, then rounder inputs, as long as the programs still differ."""
         best = found
         improved = True

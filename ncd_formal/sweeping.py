@@ -35,10 +35,9 @@ from ncd_formal.arrays import (
     with_sources,
 )
 from ncd_formal.certificate import Certificate
-from ncd_formal.composition import Composition, Step, kinds_of
+from ncd_formal.composition import Composition, Step, kind_of
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import Output, elaborate
-from ncd_formal.facts import INPUT_KINDS
 from ncd_formal.fingerprints import Values, agree, summary
 from ncd_formal.semantics import Evaluator, NotExactError
 
@@ -52,9 +51,6 @@ OBLIGATION = 4000
 
 SHORT = 100
 """Arrays up to which an array that need not be a number is written out where it is read."""
-
-KINDS = ("positive", "nonnegative", "real", "extended", "partial", "any")
-"""What an array may be known to hold, the most telling first."""
 
 SECONDS = 5.0
 """Time for one obligation on the way; the outputs have what is left."""
@@ -110,6 +106,7 @@ class Sweep:
         self.written_out: set[Class] = set()
         self.steps: list[Step] = []
         self.step_of: dict[Class, int] = {}
+        self.alike: dict[int, list[int]] = {}
         self.parts: list[Certificate] = []
         self.part_of: dict[str, int | None] = {}
         self.kind_of: dict[int, str] = {}
@@ -142,6 +139,72 @@ class Sweep:
             ends.append(step)
         return self._needed(ends, conditions, about)
 
+    def confirms(self, composition: Composition) -> bool:
+        """Whether a composition is about these programs: its steps make their arrays.
+
+        Follows the steps in their order, searching for nothing: an array of one program counts as
+        one of the other where both are made in the same way, or a step says so.
+        """
+        left, right = self.orders
+        for array in left:
+            self._classify(array, 0)
+        reached = 0
+
+        def reach(place: int) -> None:
+            nonlocal reached
+            for array in right[reached:place]:
+                self._classify(array, 1)
+            reached = max(reached, place)
+
+        for number, step in enumerate(composition.steps):
+            if step.places[0] >= len(left) or step.places[1] >= len(right):
+                return False
+            a, b = left[step.places[0]], right[step.places[1]]
+            reach(step.places[1])
+            if b not in self.class_of:
+                self._classify(b, 1)
+                reached = step.places[1] + 1
+            below = {c for c, k in self.step_of.items() if k in step.reads.values()}
+            obligation = self._obligation(a, b, below)
+            part = composition.parts[step.part]
+            if obligation is None or not self._states(obligation, part, step):
+                return False
+            self.parts.append(part)
+            self.kind_of[number] = kind_of(part)[0]
+            self.steps.append(replace(step, part=number))
+            self._unite(a, b)
+            self.step_of.setdefault(self.class_of[a], number)
+        reach(len(right))
+        ends = [self.step_of.get(self.class_of[a]) for a in self.outputs[0]]
+        same = all(self.class_of[a] == self.class_of[b] for a, b in zip(*self.outputs, strict=True))
+        return same and tuple(ends) == composition.outputs
+
+    def _states(self, obligation: _Obligation, part: Certificate, step: Step) -> bool:
+        """Whether a part is about an obligation, and reads what its step says."""
+        elaboration = elaborate([[obligation.left], [obligation.right]], self.context)
+        (left,), (right,) = elaboration.programs
+        used = elaboration.context.inputs
+        reads = {
+            name: leaf if isinstance(leaf, str) else self.step_of[leaf]
+            for name, leaf, _, _ in obligation.leaves
+            if name in used
+        }
+        goal, own = part.goals[0], part.context
+        return (
+            reads == step.reads
+            and (goal.left, goal.right) == (left.term, right.term)
+            and goal.layout == left.layout == right.layout
+            and all(own.axes.get(a) is e for a, e in elaboration.context.axes.items())
+            and all(own.inputs[n] == self._leaf_kind(leaf) for n, leaf, _, _ in obligation.leaves
+                    if n in used)
+        )  # fmt: skip
+
+    def _unite(self, a: Array, b: Array) -> None:
+        """From here on the array b of the right program counts as a."""
+        key = (*description(b), *(self.class_of[s] for s in b.sources))
+        self.made[key] = self.class_of[b] = self.class_of[a]
+        self.member[1].setdefault(self.class_of[a], b)
+
     def _needed(
         self, ends: Sequence[int], conditions: Sequence[str], about: Mapping[str, object]
     ) -> Composition:
@@ -152,6 +215,8 @@ class Sweep:
             if step not in needed:
                 needed.add(step)
                 todo += [s for s in self.steps[step].reads.values() if isinstance(s, int)]
+                # Other arrays of the right program that count as this one, and why.
+                todo += self.alike[self.steps[step].places[0]]
         kept = sorted(needed)
         new = {step: k for k, step in enumerate(kept)}
         parts = sorted({self.steps[step].part for step in kept})
@@ -209,8 +274,9 @@ class Sweep:
             if by_value is not None and self._may_be_read(array):
                 for candidate in self._candidates(array, by_value):
                     if self._prove(candidate, array):
-                        found = self.made[key] = self.class_of[candidate]
+                        self._unite(candidate, array)
                         break
+                found = self.class_of[array]
         self.class_of[array] = found
         self.member[side].setdefault(found, array)
 
@@ -339,7 +405,9 @@ class Sweep:
         for name, leaf, _, _ in obligation.leaves:
             if name in own:
                 reads[name] = leaf if isinstance(leaf, str) else self.step_of[leaf]
-        self.steps.append(Step(part, reads, (self.place_of[0][a], self.place_of[1][b])))
+        place = self.place_of[0][a]
+        self.alike.setdefault(place, []).append(len(self.steps))
+        self.steps.append(Step(part, reads, (place, self.place_of[1][b])))
         if self.kind_of[part] in {"extended", "partial", "any"} and obligation.length <= SHORT:
             # Where it is −∞ or undefined matters to what reads it, which looks into it.
             self.written_out.add(self.class_of[a])
@@ -413,10 +481,8 @@ class Sweep:
         certificate = self.search(context, (left, right), seconds, search)
         if certificate is None:
             return None
-        possible = kinds_of(certificate)
-        kind = next(name for name in KINDS if not possible & ~INPUT_KINDS[name])
         self.parts.append(certificate)
-        self.kind_of[len(self.parts) - 1] = kind
+        self.kind_of[len(self.parts) - 1] = kind_of(certificate)[0]
         return len(self.parts) - 1
 
     def _cross_check(

@@ -1,7 +1,8 @@
 (* The checker of certificates, and its soundness.
 
-   A certificate is a table of nodes and a list of lemmas, each a chain of steps from one node to
-   another; a step is an instance of a law, or a congruence that cites earlier lemmas. *)
+   A certificate is a table of nodes, hypotheses about the inputs, and a list of lemmas, each a chain
+   of steps from one node to another; a step is an instance of a law, one of the hypotheses, or a
+   congruence that cites earlier lemmas. *)
 
 From Ncd Require Import Values.
 From Coq Require Import Reals QArith Qreals ZArith BinNums PArith List Bool Lia FMapPositive.
@@ -345,10 +346,15 @@ End Checker.
 
 Inductive reason :=
   | ByLaw (l : nat) (v : assignment)         (* an instance, in either direction *)
+  | ByHypothesis (k : nat)                   (* in either direction *)
   | ByCongruence (cited : list (option positive)).  (* the lemma for each child, where it changes *)
 (* Number; left and right; the nodes on the way, each with the reason that it is equal. *)
 Definition lemma : Type := positive * (positive * positive * list (positive * reason)).
 Definition equations := PositiveMap.t (positive * positive).
+(* Two nodes that are said to be equal. *)
+Definition goal : Type := positive * positive.
+Definition joins (g : goal) (a b : positive) : bool :=
+  (Pos.eqb a (fst g) && Pos.eqb b (snd g)) || (Pos.eqb a (snd g) && Pos.eqb b (fst g)).
 
 Section Proof.
   Variable laws : list law.
@@ -356,6 +362,7 @@ Section Proof.
   Variables (G : context) (m : nodes).
   Hypothesis fit : splits_fit G = true.
   Hypothesis W : well_formed G m.
+  Variable given : list goal.
   Notation node_at := (node_at m).
   Notation tree_at := (tree_at m).
 
@@ -399,7 +406,7 @@ Section Proof.
   Definition cites (E : equations) (k : option positive) (a b : positive) : bool := match k with
     | None => Pos.eqb a b
     | Some k => match PositiveMap.find k E with
-        | Some (x, y) => (Pos.eqb a x && Pos.eqb b y) || (Pos.eqb a y && Pos.eqb b x)
+        | Some g => joins g a b
         | None => false end end.
   Fixpoint all_cited (E : equations) (ks : list (option positive)) (l r : list positive) : bool :=
     match ks, l, r with
@@ -413,6 +420,9 @@ Section Proof.
             ((matches v (left law) here && matches v (right law) there)
              || (matches v (left law) there && matches v (right law) here))
             && forallb (decide G m v) (conditions law) end
+    | ByHypothesis k => match nth_error given k with
+        | Some h => joins h here there
+        | None => false end
     | ByCongruence ks => match PositiveMap.find here m, PositiveMap.find there m with
         | Some a, Some b => operator_eqb (op a) (op b) && all_cited E ks (children a) (children b)
         | _, _ => false end end.
@@ -431,32 +441,49 @@ Section Proof.
     | (k, (l, r, steps)) :: lemmas =>
         if chain_holds E l r l steps then run (PositiveMap.add k (l, r) E) lemmas else None end.
 
-  Definition equations_hold (E : equations) : Prop := forall k l r,
-    PositiveMap.find k E = Some (l, r) -> equal G (tree_at l) (tree_at r).
+  (* In a model in which the hypotheses hold. *)
+  Variable M : model.
+  Hypothesis ok : model_ok M G.
+  Hypothesis s : splits_ok G M.
+  Hypothesis given_hold : Forall (fun h => equal_in G M (tree_at (fst h)) (tree_at (snd h))) given.
 
-  Lemma cites_sound E k a b : equations_hold E -> cites E k a b = true -> equal G (tree_at a) (tree_at b).
+  Definition equations_hold (E : equations) : Prop := forall k g,
+    PositiveMap.find k E = Some g -> equal_in G M (tree_at (fst g)) (tree_at (snd g)).
+
+  Lemma joins_sound g a b : equal_in G M (tree_at (fst g)) (tree_at (snd g)) -> joins g a b = true ->
+    equal_in G M (tree_at a) (tree_at b).
+  Proof.
+    intros H. unfold joins. rewrite orb_true_iff, !andb_true_iff, !Pos.eqb_eq.
+    intros [[-> ->]|[-> ->]]; auto using equal_in_sym.
+  Qed.
+  Lemma cites_sound E k a b : equations_hold E -> cites E k a b = true ->
+    equal_in G M (tree_at a) (tree_at b).
   Proof.
     intros HE. destruct k as [k|]; cbn [cites].
-    - destruct (PositiveMap.find k E) as [[x y]|] eqn:F; [|discriminate]. apply HE in F.
-      rewrite orb_true_iff, !andb_true_iff, !Pos.eqb_eq. intros [[-> ->]|[-> ->]]; auto using equal_sym.
-    - intros H. apply Pos.eqb_eq in H. subst. apply equal_refl.
+    - destruct (PositiveMap.find k E) as [g|] eqn:F; [|discriminate]. apply HE in F.
+      now apply joins_sound.
+    - intros H. apply Pos.eqb_eq in H. subst. apply equal_in_refl.
   Qed.
   Lemma step_sound E here there w : equations_hold E -> step_holds E here there w = true ->
-    equal G (tree_at here) (tree_at there).
+    equal_in G M (tree_at here) (tree_at there).
   Proof.
-    intros HE. destruct w as [l v|ks]; cbn [step_holds].
+    intros HE. destruct w as [l v|k|ks]; cbn [step_holds].
     - destruct (nth_error laws l) as [law|] eqn:L; [|discriminate]. rewrite andb_true_iff.
       intros [H C]. apply nth_error_In in L. rewrite Forall_forall in laws_sound.
-      assert (S : equal G (instance (valuation_of m v) (left law)) (instance (valuation_of m v) (right law))).
-      { apply (laws_sound _ L); auto. rewrite Forall_forall. intros c Hc. rewrite forallb_forall in C.
-        apply decide_sound; auto. }
+      assert (S : equal_in G M (instance (valuation_of m v) (left law))
+        (instance (valuation_of m v) (right law))).
+      { intros r Rl Rr. apply (laws_sound _ L); auto. rewrite Forall_forall. intros c Hc.
+        rewrite forallb_forall in C. apply decide_sound; auto. }
       rewrite orb_true_iff, !andb_true_iff in H. destruct H as [[A B]|[A B]];
-        apply matches_instance in A, B; rewrite A, B; auto using equal_sym.
+        apply matches_instance in A, B; rewrite A, B; auto using equal_in_sym.
+    - destruct (nth_error given k) as [h|] eqn:K; [|discriminate]. apply nth_error_In in K.
+      rewrite Forall_forall in given_hold. apply joins_sound, given_hold, K.
     - destruct (PositiveMap.find here m) as [a|] eqn:Ha; [|discriminate].
       destruct (PositiveMap.find there m) as [b|] eqn:Hb; [|discriminate].
       rewrite andb_true_iff. intros [H1 H2]. apply operator_eqb_eq in H1.
       unfold Nodes.tree_at, Nodes.node_at, find. rewrite Ha, Hb.
-      apply W in Ha as (_ & Ta & _), Hb as (_ & Tb & _). rewrite Ta, Tb, H1. apply congruence.
+      apply W in Ha as (_ & Ta & _), Hb as (_ & Tb & _). rewrite Ta, Tb, H1.
+      apply congruence; auto.
       clear - HE H2. revert H2. generalize (children a) (children b).
       induction ks as [|k ks IH]; intros [|x l] [|y r]; cbn; try discriminate; [constructor|].
       rewrite andb_true_iff. intros [A B]. constructor; [eapply cites_sound; eauto | apply IH, B].
@@ -465,13 +492,13 @@ Section Proof.
   Lemma axes_at i a : In a (axes_in (node_at i)) <-> In a (free G (tree_at i)).
   Proof. apply (axes_truthful G _ (node_truthful G m i W)). Qed.
 
-  Lemma chain_sound E l r M q steps : equations_hold E -> model_ok M G -> splits_ok G M ->
+  Lemma chain_sound E l r q steps : equations_hold E ->
     in_range G M (free G (tree_at l)) q -> in_range G M (free G (tree_at r)) q ->
     (forall a, ~ In a (free G (tree_at l)) -> ~ In a (free G (tree_at r)) -> q a = 0) ->
     forall here, in_range G M (free G (tree_at here)) q ->
       chain_holds E l r here steps = true -> denote G M (tree_at here) q = denote G M (tree_at r) q.
   Proof.
-    intros HE ok s Rl Rr Z. induction steps as [|[there w] steps IH]; intros here Rh; cbn [chain_holds].
+    intros HE Rl Rr Z. induction steps as [|[there w] steps IH]; intros here Rh; cbn [chain_holds].
     - intros H. apply Pos.eqb_eq in H. now subst.
     - rewrite !andb_true_iff. intros [[H1 H2] H3].
       assert (Rt : in_range G M (free G (tree_at there)) q).
@@ -488,9 +515,9 @@ Section Proof.
       apply (step_sound E here there w HE H1); auto.
   Qed.
   Lemma lemma_sound E l r steps : equations_hold E -> chain_holds E l r l steps = true ->
-    equal G (tree_at l) (tree_at r).
+    equal_in G M (tree_at l) (tree_at r).
   Proof.
-    intros HE H M q ok s Rl Rr.
+    intros HE H q Rl Rr.
     set (axes := free G (tree_at l) ++ free G (tree_at r)).
     set (q' := fun a => if existsb (Pos.eqb a) axes then q a else 0).
     assert (Q : forall a, In a axes -> q' a = q a)
@@ -498,7 +525,7 @@ Section Proof.
     unfold axes in Q. setoid_rewrite in_app_iff in Q.
     rewrite (denote_agree G M (tree_at l) q q'), (denote_agree G M (tree_at r) q q')
       by (intros a Ha; symmetry; apply Q; auto).
-    apply (chain_sound E l r M q' steps); auto; try (intros a Ha; rewrite Q by auto; auto).
+    apply (chain_sound E l r q' steps); auto; try (intros a Ha; rewrite Q by auto; auto).
     intros a A B. unfold q'. destruct (existsb _ _) eqn:K; [|reflexivity].
     apply mem_in in K. unfold axes in K. apply in_app_iff in K as [K|K]; contradiction.
   Qed.
@@ -507,46 +534,59 @@ Section Proof.
     induction lemmas as [|[k [[l r] steps]] lemmas IH]; intros E E' HE; cbn [run];
       [intros [= <-]; exact HE|].
     destruct (chain_holds E l r l steps) eqn:H; [|discriminate]. apply IH.
-    intros k' l' r'. destruct (Pos.eq_dec k' k) as [->|N].
-    - rewrite PositiveMap.gss. intros [= <- <-]. eapply lemma_sound; eauto.
+    intros k' g. destruct (Pos.eq_dec k' k) as [->|N].
+    - rewrite PositiveMap.gss. intros [= <-]. eapply lemma_sound; eauto.
     - rewrite PositiveMap.gso by assumption. apply HE.
   Qed.
 End Proof.
 
 (* Certificates ------------------------------------------------------------------------------- *)
 
-Definition goal : Type := positive * positive.
 Definition goal_holds (E : equations) (lemmas : list lemma) (g : goal) : bool :=
   Pos.eqb (fst g) (snd g) || existsb (fun l => match PositiveMap.find (fst l) E with
-    | Some (a, b) => (Pos.eqb (fst g) a && Pos.eqb (snd g) b)
-                     || (Pos.eqb (fst g) b && Pos.eqb (snd g) a)
+    | Some e => joins e (fst g) (snd g)
     | None => false end) lemmas.
-Definition check (laws : list law) (G : context) (table : list (positive * (operator * list positive)))
+Definition node_table : Type := list (positive * (operator * list positive)).
+Definition check (laws : list law) (G : context) (table : node_table) (given : list goal)
     (lemmas : list lemma) (goals : list goal) : bool :=
   splits_fit G
   && let m := build G table in
-     match run laws G m (PositiveMap.empty _) lemmas with
+     match run laws G m given (PositiveMap.empty _) lemmas with
      | Some E => forallb (goal_holds E lemmas) goals
      | None => false end.
 
 (* The term of a node of a certificate. *)
-Definition term_at (G : context) (table : list (positive * (operator * list positive))) (i : positive) :=
-  tree_at (build G table) i.
+Definition term_at (G : context) (table : node_table) (i : positive) := tree_at (build G table) i.
+(* Both sides are equal in a model, at every index. *)
+Definition holds_in (G : context) (table : node_table) (M : model) (g : goal) : Prop :=
+  equal_in G M (term_at G table (fst g)) (term_at G table (snd g)).
 
-(* A certificate that the checker accepts is a theorem: its goals are equal at all sizes. *)
-Theorem check_sound laws G table lemmas goals : Forall law_sound laws ->
-  check laws G table lemmas goals = true ->
+(* A certificate that the checker accepts is a theorem: its goals are equal at all sizes, for all
+   inputs of which its hypotheses hold. *)
+Theorem check_sound laws G table given lemmas goals : Forall law_sound laws ->
+  check laws G table given lemmas goals = true ->
+  forall M, model_ok M G -> splits_ok G M ->
+  Forall (holds_in G table M) given -> Forall (holds_in G table M) goals.
+Proof.
+  intros L. unfold check. rewrite andb_true_iff. intros [F H] M ok s K. cbv zeta in H.
+  destruct (run _ _ _ _ _ _) as [E|] eqn:R; [|discriminate].
+  assert (W := build_well_formed G table).
+  apply (run_sound laws L G _ F W given M ok s K) in R;
+    [|intros k g; rewrite PositiveMap.gempty; discriminate].
+  rewrite forallb_forall in H. apply Forall_forall. intros [i j] Hg. specialize (H _ Hg).
+  unfold goal_holds in H. unfold holds_in. cbn [fst snd] in *. rewrite orb_true_iff in H.
+  destruct H as [H|H].
+  - apply Pos.eqb_eq in H. subst. apply equal_in_refl.
+  - apply existsb_exists in H as (l & _ & H).
+    destruct (PositiveMap.find (fst l) E) as [e|] eqn:P; [|discriminate]. apply R in P.
+    now apply (joins_sound G _ M e).
+Qed.
+(* Without hypotheses: for all inputs. *)
+Corollary check_sound_outright laws G table lemmas goals : Forall law_sound laws ->
+  check laws G table [] lemmas goals = true ->
   Forall (fun g => equal G (term_at G table (fst g)) (term_at G table (snd g))) goals.
 Proof.
-  intros L. unfold check. rewrite andb_true_iff. intros [F H]. cbv zeta in H.
-  destruct (run _ _ _ _ _) as [E|] eqn:R; [|discriminate].
-  assert (W := build_well_formed G table).
-  apply (run_sound laws L G _ F W) in R; [|intros k l r; rewrite PositiveMap.gempty; discriminate].
-  rewrite forallb_forall in H. apply Forall_forall. intros [i j] Hg. specialize (H _ Hg).
-  unfold goal_holds in H. cbn [fst snd] in *. rewrite orb_true_iff in H. destruct H as [H|H].
-  - apply Pos.eqb_eq in H. subst. apply equal_refl.
-  - apply existsb_exists in H as (l & _ & H).
-    destruct (PositiveMap.find (fst l) E) as [[a b]|] eqn:K; [|discriminate]. apply R in K.
-    rewrite orb_true_iff, !andb_true_iff, !Pos.eqb_eq in H.
-    destruct H as [[-> ->]|[-> ->]]; auto using equal_sym.
+  intros L H. apply Forall_forall. intros g Hg M r ok s.
+  assert (A := check_sound laws G table [] lemmas goals L H M ok s (Forall_nil _)).
+  rewrite Forall_forall in A. apply (A g Hg).
 Qed.

@@ -5,7 +5,7 @@
    index that its parts make up.  This is `ncd_formal/conditions.py`. *)
 
 From Ncd Require Import Values.
-From Coq Require Import Reals ZArith BinNums PArith List Bool Lia FMapPositive.
+From Coq Require Import Reals Lra ZArith BinNums PArith List Bool Lia FMapPositive.
 From Ncd Require Import Monoids Sizes.
 Import ListNotations.
 Local Open Scope Z_scope.
@@ -49,6 +49,9 @@ Definition of_kind (k : input_kind) (v : value) : Prop := match k with
   | RealInput => real v | BooleanInput => boolean v | ExtendedInput => defined v
   | PositiveInput => Values.positive v | NonnegativeInput => real v /\ nonnegative_or_undefined v
   | PartialInput => no_infinity v | AnyInput => True end.
+
+Lemma one_of_kind k : of_kind k (Fin 1).
+Proof. destruct k; cbn; auto; try split; auto; try (now right); lra. Qed.
 
 Definition sizes_ok (M : model) (G : context) : Prop :=
   (forall s, least G s <= sizes M s)

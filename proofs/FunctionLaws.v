@@ -248,6 +248,18 @@ Lemma sound_or_boolean : law_sound law_or_boolean.
 Proof. by_value vor_vnot. Qed.
 Lemma sound_equal_negative_infinity : law_sound law_equal_negative_infinity.
 Proof. by_value vequal_neginf. Qed.
+Lemma vequal_neginf_add x y : vequal (vadd x y) NegInf = vor (vequal x NegInf) (vequal y NegInf).
+Proof. destruct x, y; cbn [vadd vequal]; rewrite ?vor_truth; reflexivity. Qed.
+Lemma sound_equal_infinity_add : law_sound law_equal_infinity_add.
+Proof. by_value vequal_neginf_add. Qed.
+Lemma vequal_neginf_mul x y : positive x -> vequal (vmul x y) NegInf = vequal y NegInf.
+Proof. value_cases; decide_reals; cbn; try reflexivity; contradiction. Qed.
+Lemma sound_equal_infinity_mul : law_sound law_equal_infinity_mul.
+Proof. by_value vequal_neginf_mul. Qed.
+Lemma vless_neginf x : vless NegInf x = vnot (vequal x NegInf).
+Proof. destruct x; cbn [vless vequal]; rewrite ?vnot_truth; reflexivity. Qed.
+Lemma sound_less_infinity : law_sound law_less_infinity.
+Proof. by_value vless_neginf. Qed.
 Lemma sound_less_self : law_sound law_less_self.
 Proof. by_value vless_self. Qed.
 Lemma sound_equal_comm : law_sound law_equal_comm.
@@ -266,6 +278,13 @@ Lemma sound_select_not : law_sound law_select_not.
 Proof. by_value vselect_vnot. Qed.
 Lemma sound_select_boolean : law_sound law_select_boolean.
 Proof. by_value vselect_boolean. Qed.
+Lemma vselect_or c x : boolean x -> vselect c x (Fin 1) = vor (vnot c) x.
+Proof.
+  intros H. apply boolean_cases in H as [b ->]. destruct c as [a| |]; try reflexivity.
+  cbn [vnot vselect]. rewrite vor_truth. unfold is_zero. destruct (Req_EM_T a 0); now destruct b.
+Qed.
+Lemma sound_select_or : law_sound law_select_or.
+Proof. by_value vselect_or. Qed.
 Lemma sound_exp_half_log : law_sound law_exp_half_log.
 Proof. by_value vexp_half_vlog. Qed.
 Lemma sound_select_exp : law_sound law_select_exp.

@@ -463,10 +463,9 @@ Definition value_at (a : array) (is : list Z) : value := match a with
   | Reals n x => Fin (apply_all n 0%R x is)
   | Booleans n x => truth (apply_all n false x is)
   | Extended n x => apply_all n (Fin 0) x is
-  | Unused => Fin 0 end.
+  | Unused => Fin 1 end.                                 (* of every kind *)
 Definition array_ok (k : input_kind) (a : array) : Prop := match a, k with
-  | Unused, (RealInput | BooleanInput | ExtendedInput)
-  | Reals _ _, (RealInput | ExtendedInput)
+  | Unused, _ | Reals _ _, (RealInput | ExtendedInput)
   | Booleans _ _, (BooleanInput | ExtendedInput) => True
   | Extended n x, ExtendedInput => everywhere n defined x
   | _, _ => False end.
@@ -478,8 +477,8 @@ Proof.
 Qed.
 Lemma array_ok_sound k a is : array_ok k a -> of_kind k (value_at a is).
 Proof.
-  destruct a as [n x|n x|n x|]; destruct k; cbn [array_ok]; try tauto; intros H;
-    cbn [value_at of_kind]; try exact I; try (now left); try apply boolean_truth.
+  destruct a as [n x|n x|n x|]; [| | |intros _; apply one_of_kind]; destruct k; cbn [array_ok];
+    try tauto; intros H; cbn [value_at of_kind]; try exact I; try apply boolean_truth.
   apply apply_all_everywhere; [exact I | exact H].
 Qed.
 

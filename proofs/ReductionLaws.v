@@ -72,6 +72,17 @@ Proof.
   - rewrite A; auto.
 Qed.
 
+(* What takes one operation to another takes a fold to a fold. *)
+Lemma vfold_morphism m m' h n f g : (forall x y, h (value_op m x y) = value_op m' (h x) (h y)) ->
+  h (value_unit m) = value_unit m' ->
+  (forall i, i < n -> h (value_alone m (f i)) = value_alone m' (g i)) ->
+  h (vfold m n f) = vfold m' n g.
+Proof.
+  intros O U A. unfold vfold. destruct n as [|n]; [exact U|]. rewrite !reduce_positive by lia.
+  induction n as [|n IH]; [rewrite !Red_1; apply A; lia|].
+  rewrite !(Red_S _ (S n)), O, IH, A by (try lia; intros; apply A; lia). reflexivity.
+Qed.
+
 Lemma vfold_sum_constant n c : 0 < n -> vfold Sum n (fun _ => c) = vmul (Fin (INR n)) c.
 Proof.
   intros N. unfold vfold. rewrite reduce_positive by exact N. cbn [value_op value_alone].
@@ -323,6 +334,26 @@ Lemma sound_any_constant : law_sound law_any_constant.
 Proof.
   open_law. at_path p. fact_at K0 p F. apply has_boolean, boolean_cases in F as [b F].
   constant_fold K1; rewrite F; cbn [value_op value_alone]; rewrite vor_truth; now destruct b.
+Qed.
+
+Lemma sound_any_all : law_sound law_any_all.
+Proof.
+  open_law. at_path p. rewrite !fold_at by reflexivity. symmetry.
+  apply (vfold_morphism All Any vnot); cbn [value_op value_unit value_alone].
+  - intros x y. destruct x, y; cbn [vand vnot vor]; rewrite ?vnot_truth, ?vor_truth; try reflexivity.
+    unfold vnot, vor, truth. now destruct (is_zero r0), (is_zero r1); cbn; decide_reals.
+  - apply vnot_truth.
+  - intros i _. destruct (denote _ _ _ _ _) as [a| |]; try reflexivity. cbn [vnot].
+    rewrite vand_truth, vnot_truth. cbn [vor truth andb]. unfold is_zero at 2.
+    destruct (Req_EM_T 0 0); [reflexivity | contradiction].
+Qed.
+Lemma sound_equal_infinity_max : law_sound law_equal_infinity_max.
+Proof.
+  open_law. at_path p. rewrite !fold_at by reflexivity.
+  apply (vfold_morphism Max All (fun v => vequal v NegInf)); cbn [value_op value_unit value_alone].
+  - intros x y. destruct x, y; cbn [vmax vequal]; rewrite ?vand_truth; reflexivity.
+  - reflexivity.
+  - intros i _. destruct (denote _ _ _ _ _); cbn [vequal]; rewrite ?vand_truth; reflexivity.
 Qed.
 
 Lemma sound_all_witness : law_sound law_all_witness.

@@ -68,6 +68,9 @@ Proof.
   apply Forall_cons; [exact sound_and_boolean|].
   apply Forall_cons; [exact sound_or_boolean|].
   apply Forall_cons; [exact sound_equal_negative_infinity|].
+  apply Forall_cons; [exact sound_equal_infinity_add|].
+  apply Forall_cons; [exact sound_equal_infinity_mul|].
+  apply Forall_cons; [exact sound_less_infinity|].
   apply Forall_cons; [exact sound_less_self|].
   apply Forall_cons; [exact sound_equal_comm|].
   apply Forall_cons; [exact sound_select_true|].
@@ -75,6 +78,7 @@ Proof.
   apply Forall_cons; [exact sound_select_same|].
   apply Forall_cons; [exact sound_select_not|].
   apply Forall_cons; [exact sound_select_boolean|].
+  apply Forall_cons; [exact sound_select_or|].
   apply Forall_cons; [exact sound_exp_half_log|].
   apply Forall_cons; [exact sound_select_exp|].
   apply Forall_cons; [exact sound_select_add|].
@@ -92,6 +96,8 @@ Proof.
   apply Forall_cons; [exact sound_min_constant|].
   apply Forall_cons; [exact sound_all_constant|].
   apply Forall_cons; [exact sound_any_constant|].
+  apply Forall_cons; [exact sound_any_all|].
+  apply Forall_cons; [exact sound_equal_infinity_max|].
   apply Forall_cons; [exact sound_all_witness|].
   apply Forall_cons; [exact sound_any_witness|].
   apply Forall_cons; [exact sound_sum_witness|].

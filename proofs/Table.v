@@ -321,6 +321,21 @@ Definition law_equal_negative_infinity := Law "equal-negative-infinity"
   (Op (Plain (Constant (0 # 1))) [])
   [Known real_fact 0]%nat.
 
+Definition law_equal_infinity_add := Law "equal-infinity-add"
+  (Op (Plain Equal) [Op (Plain Add) [Var 0; Var 1]; Op (Plain NegativeInfinity) []])
+  (Op (Plain Or) [Op (Plain Equal) [Var 0; Op (Plain NegativeInfinity) []]; Op (Plain Equal) [Var 1; Op (Plain NegativeInfinity) []]])
+  [].
+
+Definition law_equal_infinity_mul := Law "equal-infinity-mul"
+  (Op (Plain Equal) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain NegativeInfinity) []])
+  (Op (Plain Equal) [Var 1; Op (Plain NegativeInfinity) []])
+  [Known positive_fact 0]%nat.
+
+Definition law_less_infinity := Law "less-infinity"
+  (Op (Plain Less) [Op (Plain NegativeInfinity) []; Var 0])
+  (Op (Plain Not) [Op (Plain Equal) [Var 0; Op (Plain NegativeInfinity) []]])
+  [].
+
 Definition law_less_self := Law "less-self"
   (Op (Plain Less) [Var 0; Var 0])
   (Op (Plain (Constant (0 # 1))) [])
@@ -355,6 +370,11 @@ Definition law_select_boolean := Law "select-boolean"
   (Op (Plain Select) [Var 0; Var 1; Var 2])
   (Op (Plain Add) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Mul) [Op (Plain Not) [Var 0]; Var 2]])
   [Known boolean_fact 0; Known real_fact 1; Known real_fact 2]%nat.
+
+Definition law_select_or := Law "select-or"
+  (Op (Plain Select) [Var 0; Var 1; Op (Plain (Constant (1 # 1))) []])
+  (Op (Plain Or) [Op (Plain Not) [Var 0]; Var 1])
+  [Known boolean_fact 1]%nat.
 
 Definition law_exp_half_log := Law "exp-half-log"
   (Op (Plain Exp) [Op (Plain Mul) [Op (Plain (Constant (1 # 2))) []; Op (Plain Log) [Var 0]]])
@@ -440,6 +460,16 @@ Definition law_any_constant := Law "any-constant"
   (Op (AnyReduce (MonoidIs Any) 0) [Var 0])
   (Var 0)
   [Independent 0 0; Known boolean_fact 0; Nonempty 0]%nat.
+
+Definition law_any_all := Law "any-all"
+  (Op (AnyReduce (MonoidIs Any) 0) [Var 0])
+  (Op (Plain Not) [Op (AnyReduce (MonoidIs All) 0) [Op (Plain Not) [Var 0]]])
+  [].
+
+Definition law_equal_infinity_max := Law "equal-infinity-max"
+  (Op (Plain Equal) [Op (AnyReduce (MonoidIs Max) 0) [Var 0]; Op (Plain NegativeInfinity) []])
+  (Op (AnyReduce (MonoidIs All) 0) [Op (Plain Equal) [Var 0; Op (Plain NegativeInfinity) []]])
+  [].
 
 Definition law_all_witness := Law "all-witness"
   (Op (AnyReduce (MonoidIs All) 0) [Var 0])
@@ -640,6 +670,9 @@ Definition table : list law := [
   law_and_boolean;
   law_or_boolean;
   law_equal_negative_infinity;
+  law_equal_infinity_add;
+  law_equal_infinity_mul;
+  law_less_infinity;
   law_less_self;
   law_equal_comm;
   law_select_true;
@@ -647,6 +680,7 @@ Definition table : list law := [
   law_select_same;
   law_select_not;
   law_select_boolean;
+  law_select_or;
   law_exp_half_log;
   law_select_exp;
   law_select_add;
@@ -664,6 +698,8 @@ Definition table : list law := [
   law_min_constant;
   law_all_constant;
   law_any_constant;
+  law_any_all;
+  law_equal_infinity_max;
   law_all_witness;
   law_any_witness;
   law_sum_witness;

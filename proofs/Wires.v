@@ -232,6 +232,14 @@ Proof. intros M r _ _ _ _. reflexivity. Qed.
 Lemma equal_sym G t u : equal G t u -> equal G u t.
 Proof. intros H M r ok fit R1 R2. symmetry. now apply H. Qed.
 
+(* t = u in one model: what a hypothesis says of the inputs, and what follows from it. *)
+Definition equal_in (G : context) (M : model) (t u : term) : Prop := forall r,
+  in_range G M (free G t) r -> in_range G M (free G u) r -> denote G M t r = denote G M u r.
+Lemma equal_in_refl G M t : equal_in G M t t.
+Proof. intros r _ _. reflexivity. Qed.
+Lemma equal_in_sym G M t u : equal_in G M t u -> equal_in G M u t.
+Proof. intros H r R1 R2. symmetry. now apply H. Qed.
+
 (* An index of an axis that is passed through must exist: from an empty axis all follows. *)
 Lemma equal_trans G t u v : equal G t u -> equal G u v ->
   (forall a, In a (free G u) -> ~ In a (free G t) -> ~ In a (free G v) ->
@@ -280,9 +288,10 @@ Section Congruence.
   Qed.
 End Congruence.
 
-Theorem congruence G o ts us : Forall2 (equal G) ts us -> equal G (Apply o ts) (Apply o us).
+Theorem congruence G M o ts us : model_ok M G -> splits_ok G M -> Forall2 (equal_in G M) ts us ->
+  equal_in G M (Apply o ts) (Apply o us).
 Proof.
-  intros F M r ok fit Rt Ru. cbn [denote free] in *.
+  intros ok fit F r Rt Ru. cbn [denote free] in *.
   assert (A : forall r, in_range G M (flat_map (free G) ts) r -> in_range G M (flat_map (free G) us) r ->
     forall k, argument (map (denote G M) ts) k r = argument (map (denote G M) us) k r).
   { clear - F ok fit. unfold argument. induction F as [|t u ts us H F IH]; cbn; [reflexivity|].

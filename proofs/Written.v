@@ -41,15 +41,17 @@ Inductive steps :=
   | Done
   | Congruence (there : positive) (c : citations) (rest : steps)
   | Instance (there : positive) (law : positive) (terms axes : ids) (rest : steps)
-  | FullInstance (there : positive) (law : positive) (v : assignment) (rest : steps).
+  | FullInstance (there : positive) (law : positive) (v : assignment) (rest : steps)
+  | Given (there : positive) (hypothesis : positive) (rest : steps).
 Fixpoint steps_of (s : steps) : list (positive * reason) :=
-  let law l := pred (Pos.to_nat l) in
+  let place k := pred (Pos.to_nat k) in
   match s with
   | Done => []
   | Congruence there c rest => (there, ByCongruence (citations_of c)) :: steps_of rest
   | Instance there l terms axes rest =>
-      (there, ByLaw (law l) (Assignment (list_of terms) (list_of axes) [] [] [] [])) :: steps_of rest
-  | FullInstance there l v rest => (there, ByLaw (law l) v) :: steps_of rest end.
+      (there, ByLaw (place l) (Assignment (list_of terms) (list_of axes) [] [] [] [])) :: steps_of rest
+  | FullInstance there l v rest => (there, ByLaw (place l) v) :: steps_of rest
+  | Given there k rest => (there, ByHypothesis (place k)) :: steps_of rest end.
 
 (* Lemmas are numbered as they come too. *)
 Inductive proofs :=

@@ -23,18 +23,20 @@ import pytest
 import torch
 
 from ncd_formal import wires
-from ncd_formal.certificate import Certificate, CertificateError, Goal, _digest
+from ncd_formal.certificate import Certificate, CertificateError, Goal, digest_of
 from ncd_formal.conditions import Context, Split, assume, witness
 from ncd_formal.derivation.streaming import stream
 from ncd_formal.elaboration import Output
-from ncd_formal.equivalence import Proof, confirm, prove
+from ncd_formal.equivalence import confirm, prove
 from ncd_formal.errors import InputError
 from ncd_formal.normalisation import Normaliser
 from ncd_formal.proof import Congruence, Instance, Lemma, Step
+from ncd_formal.proving import Proof
 from ncd_formal.rules import Judge, table
 from ncd_formal.semantics import NotExactError
 from ncd_formal.sizes import size
 from ncd_formal.wires import ONE, SIGNATURE, SUM, ZERO, Argument, Term, subterms, term
+from tests.certificates import load, single
 from tests.exact import CONTEXTS, Inputs, environments, exactly, same, sample_sizes, size_names
 from tests.programs import Pair, equal
 from tests.test_egraph import LAYOUT, MASKED, attention_context, naive
@@ -54,7 +56,7 @@ PAIRS: tuple[Pair, ...] = (
 def _proved(pair: Pair) -> Certificate:
     verdict = prove(pair.left, pair.right, pair.inputs, pair.assume, pair.parameters)
     assert verdict.certificate is not None, verdict.explain()
-    return verdict.certificate
+    return single(verdict.certificate)
 
 
 def _assumed() -> Certificate:
@@ -93,14 +95,14 @@ def written(certificate: Certificate) -> Data:
 
 def save(data: Data, path: Path, digest: str | None = None) -> Path:
     """Write data with its right digest, or with another."""
-    path.write_text(json.dumps({**data, "digest": digest or _digest(data)}), encoding="utf-8")
+    path.write_text(json.dumps({**data, "digest": digest or digest_of(data)}), encoding="utf-8")
     return path
 
 
 def accepted(data: Data, path: Path) -> Certificate | None:
     """The certificate of data whose digest is right, where it loads and holds."""
     try:
-        certificate = Certificate.load(save(data, path))
+        certificate = load(save(data, path))
         certificate.check()
     except (InputError, CertificateError):
         return None

@@ -17,9 +17,10 @@ from ncd_formal.conditions import Context, assume
 from ncd_formal.derivation.streaming import split_axis, stream
 from ncd_formal.egraph.run import Budget, Graph
 from ncd_formal.elaboration import Elaboration, Output, elaborate
-from ncd_formal.equivalence import SEARCH_RULESETS, Proof, import_target, prove
+from ncd_formal.equivalence import import_target, prove
 from ncd_formal.frontends.shapes import parse_shape, size_names
 from ncd_formal.normalisation import Normaliser
+from ncd_formal.proving import SEARCH_RULESETS, Proof
 from ncd_formal.rules import Judge, table
 from ncd_formal.semantics import Evaluator, Grid, Wire
 from ncd_formal.sizes import Polynomial, size

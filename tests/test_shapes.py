@@ -49,8 +49,8 @@ def test_nothing_is_a_scalar(text: str) -> None:
         ("b n%2", "divides"),
         ("b -1", "is negative"),
         ("b ...", "is no dimension"),
-        ("b *c n :", "the kind is bool, int or real, not ''"),
-        ("b n : complex", "the kind is bool, int or real, not 'complex'"),
+        ("b *c n :", "the kind is bool, int, real or extended, not ''"),
+        ("b n : complex", "the kind is bool, int, real or extended, not 'complex'"),
     ],
 )
 def test_what_is_no_shape_is_named_with_its_input(text: str, why: str) -> None:

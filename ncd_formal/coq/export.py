@@ -14,7 +14,7 @@ from fractions import Fraction
 from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Split
 from ncd_formal.coq.table import COLUMNS, Law, definition, laws, rational, translate
-from ncd_formal.proof import Instance
+from ncd_formal.proof import Hypothesis, Instance, Reason
 from ncd_formal.rules import Judge, given
 from ncd_formal.sizes import Atom, Polynomial, Quotient, size
 from ncd_formal.wires import (
@@ -27,7 +27,7 @@ from ncd_formal.wires import (
     subterms,
 )
 
-_INPUT_KINDS = {
+INPUT_KINDS = {
     "real": "RealInput",
     "integer": "RealInput",
     "boolean": "BooleanInput",
@@ -42,12 +42,14 @@ _INPUT_KINDS = {
 class Export:
     """A certificate with the numbers that stand for its names in Coq."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(
+        self, certificate: Certificate, shared: Mapping[str, dict[str, int]] | None = None
+    ) -> None:
         self.certificate = certificate
         self.judge = Judge(certificate.context)
         self.names: dict[str, dict[str, int]] = {
             kind: {} for kind in ("size", "axis", "input", "function", "operator")
-        }
+        } | dict(shared or {})
         self.nodes: dict[Term, int] = {}
         self.proved: dict[tuple[Term, Term], int] = {}
         self.own = [translate(rule) for rule in certificate.rules]
@@ -131,8 +133,12 @@ class Export:
 
     # Instances ----------------------------------------------------------------------------------
 
-    def step(self, there: Term, instance: Instance) -> str:
-        """A step by a law, with the values of its variables."""
+    def step(self, there: Term, reason: Reason) -> str:
+        """A step by a law, with the values of its variables, or by a hypothesis."""
+        if isinstance(reason, Hypothesis):
+            place = self.certificate.hypotheses.index(reason) + 1
+            return f"Given {number(self.node(there))} {number(place)}"
+        instance = reason
         law = self.laws[instance.law]
         head = f"{number(self.node(there))} {number(self.order[law.name] + 1)}"
         values = {column: list(self._column(law, column, instance)) for column in COLUMNS}
@@ -209,9 +215,9 @@ class Export:
         result = []
         for lemma, (left, right, steps) in enumerate(self.certificate.lemmas, 1):
             here, written = left, []
-            for there, instance in steps:
+            for there, reason in steps:
                 written.append(
-                    self.step(there, instance) if instance else self._congruence(here, there)
+                    self.step(there, reason) if reason else self._congruence(here, there)
                 )
                 here = there
             ends = f"{number(self.node(left))} {number(self.node(right))}"
@@ -255,7 +261,7 @@ class Export:
             for axis in _parents_first(context.splits)
         )
         inputs = _map(
-            (self.name("input", name), _INPUT_KINDS[kind]) for name, kind in context.inputs.items()
+            (self.name("input", name), INPUT_KINDS[kind]) for name, kind in context.inputs.items()
         )
         return f"Context {lowers} {assumed} {extents} {splits} {inputs}"
 
@@ -273,15 +279,15 @@ class Export:
         return rows, shared
 
     def definitions(self, name: str) -> str:
-        """Coq definitions of its context, nodes, lemmas and goals, and of the user's own laws."""
+        """Coq definitions of its context, nodes, lemmas and goals."""
         context, lemmas = self.context(), self.lemmas()
-        goals = [f"({self.node(g.left)}, {self.node(g.right)})" for g in self.certificate.goals]
+        goals, given = (
+            _list(f"({self.node(g.left)}, {self.node(g.right)})" for g in equations)
+            for equations in (self.certificate.goals, self.certificate.hypotheses)
+        )
         rows, operators = self.rows()
-        own = "".join(definition(law) for law in self.own)
-        extra = "; ".join(f"law_{law.identifier}" for law in self.own)
         named = "".join(f"Let o{k} : operator := {text}.\n" for k, text in enumerate(operators, 1))
         return f"""
-{own}Definition {name}_laws : list law := table ++ [{extra}].
 Definition {name}_context : context :=
   {context}.
 Section {name.capitalize()}.
@@ -290,13 +296,14 @@ Definition {name}_nodes : list row := nodes_of [{_names("row", rows)}].
 {_parts("proof", "proofs", lemmas, "Qed_")}
 Definition {name}_lemmas : list lemma := lemmas_of [{_names("proof", lemmas)}].
 End {name.capitalize()}.
-Definition {name}_goals : list goal := {_list(goals)}.
+Definition {name}_goals : list goal := {goals}.
+Definition {name}_hypotheses : list goal := {given}.
 """
 
-    def comment(self) -> str:
+    def legend(self) -> str:
         """What the numbers of names stand for."""
         return "\n".join(
-            f"   {kind} {number}: {_comment(name)}"
+            f"   {kind} {number}: {comment(name)}"
             for kind, known in self.names.items()
             for name, number in known.items()
         )
@@ -314,25 +321,46 @@ Local Open Scope positive_scope.
 """
 
 
-def theorem(name: str, own: Sequence[Law] = ()) -> str:
+def laws_text(name: str, own: Sequence[Law]) -> str:
+    """The table of laws with the user's own."""
+    extra = "; ".join(f"law_{law.identifier}" for law in own)
+    defined = "".join(map(definition, own))
+    return f"\n{defined}Definition {name}_laws : list law := table ++ [{extra}]."
+
+
+def theorem(name: str, own: Sequence[Law] = (), supposes: bool = False) -> str:
     """That the goals are equal at all sizes, proved by running the checker in Coq's kernel.
 
-    Laws of the user's own, which have no lemma, are premises of the theorem.
+    Laws of the user's own, which have no lemma, are premises of the theorem; what the certificate
+    ``supposes`` of the inputs is one too, in each model.
     """
     premises = "".join(f"law_sound law_{law.identifier} -> " for law in own)
-    return f"""
-Theorem {name} : {premises}Forall (fun g => equal {name}_context
+    if supposes:
+        stated = (
+            f"forall M, model_ok M {name}_context -> splits_ok {name}_context M ->\n"
+            f"  Forall (holds_in {name}_context {name}_nodes M) {name}_hypotheses ->\n"
+            f"  Forall (holds_in {name}_context {name}_nodes M) {name}_goals"
+        )
+        applied, rest = (
+            f"check_sound {name}_laws _ _ {name}_hypotheses {name}_lemmas",
+            "\n  all: assumption.",
+        )
+    else:
+        stated = f"""Forall (fun g => equal {name}_context
   (term_at {name}_context {name}_nodes (fst g))
-  (term_at {name}_context {name}_nodes (snd g))) {name}_goals.
+  (term_at {name}_context {name}_nodes (snd g))) {name}_goals"""
+        applied, rest = f"check_sound_outright {name}_laws _ _ {name}_lemmas", ""
+    return f"""
+Theorem {name} : {premises}{stated}.
 Proof.
-  intros. apply (check_sound {name}_laws _ _ {name}_lemmas).
-  - apply Forall_app. split; [exact table_sound | repeat (constructor; try assumption)].
-  - vm_cast_no_check (eq_refl true).
+  intros. apply ({applied}).
+  1: apply Forall_app; split; [exact table_sound | repeat (constructor; try assumption)].
+  1: vm_cast_no_check (eq_refl true).{rest}
 Qed.
 """
 
 
-def _comment(text: str) -> str:
+def comment(text: str) -> str:
     """A name that cannot end the comment it stands in."""
     return text.replace("(*", "( *").replace("*)", "* )").replace('"', "'")
 
@@ -413,7 +441,8 @@ def export(certificate: Certificate, name: str = "certificate") -> str:
     """
     made = Export(certificate)
     definitions = made.definitions(name)
+    stated = theorem(name, made.own, bool(certificate.hypotheses))
     return (
-        f"(* A certificate of ncd_formal.\n\n{made.comment()} *)\n\n"
-        f"{HEADER}{definitions}{theorem(name, made.own)}"
+        f"(* A certificate of ncd_formal.\n\n{made.legend()} *)\n\n"
+        f"{HEADER}{laws_text(name, made.own)}{definitions}{stated}"
     )

@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 
 from ncd_formal.certificate import Certificate
+from ncd_formal.composition import Composition
+from ncd_formal.coq import composed
 from ncd_formal.coq.export import export, numbers_text
 from ncd_formal.coq.readback import statements
 from ncd_formal.coq.table import proofs_folder, soundness_text, table_text
@@ -127,12 +129,17 @@ def run(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return _coqc(Path(place), "-q", "-R", str(folder), "Ncd", "Certificate.v")
 
 
-def coq_text(certificate: Certificate) -> str:
-    """A certificate as a Coq file: the theorem of its nodes, and its goals in plain mathematics."""
-    return export(certificate) + "\n" + statements(certificate)
+def coq_text(certificate: Certificate | Composition, plain: bool = True) -> str:
+    """A proof as a Coq file: the theorem of its nodes, and its goals in plain mathematics.
+
+    A composition states that both programs make the same arrays.
+    """
+    if isinstance(certificate, Composition):
+        return composed.export(certificate)
+    return export(certificate) + ("\n" + statements(certificate) if plain else "")
 
 
-def accept(certificate: Certificate, plain: bool = False) -> Acceptance:
+def accept(certificate: Certificate | Composition, plain: bool = False) -> Acceptance:
     """Whether Coq's kernel accepts a certificate as a theorem.
 
     With ``plain``, also the statements of its goals in plain mathematics.
@@ -140,7 +147,7 @@ def accept(certificate: Certificate, plain: bool = False) -> Acceptance:
     Errors: InputError where Coq is not installed, or cannot say what a law of the user's own
     says; CoqError where the theory does not compile.
     """
-    text, folder = (coq_text if plain else export)(certificate), theory()
+    text, folder = coq_text(certificate, plain), theory()
     log.info("Coq is checking")
     start = time.perf_counter()
     done = run(text, folder)

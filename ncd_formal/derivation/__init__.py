@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from ncd_formal.derivation.machines import Machine, machine
 from ncd_formal.derivation.streaming import StreamedForm, stream
 from ncd_formal.elaboration import elaborate
 from ncd_formal.errors import InputError
-from ncd_formal.frontends.shapes import parse_shape, size_names
+from ncd_formal.frontends.shapes import extended_inputs, parse_shape, size_names
+from ncd_formal.proof import Instance
 from ncd_formal.rules import table
 
 __all__ = ["Cost", "Derivation", "Machine", "StreamedForm", "derive"]
@@ -99,6 +100,7 @@ def derive(
     chosen = machine(hardware)
     declared = {name: parse_shape(name, text) for name, text in (inputs or {}).items()}
     context = assume_sizes(tuple(assume), size_names(declared.values()))
+    context = replace(context, inputs=extended_inputs(declared.values()))
     program = import_target(target, declared, context)
     if len(program.outputs) != 1:
         raise InputError(f"{program.name} has {len(program.outputs)} outputs; one can be derived")
@@ -122,7 +124,7 @@ def steps(form: StreamedForm) -> tuple[str, ...]:
     """The laws of the derivation in the order of their first use, each with what it says."""
     laws: dict[str, None] = {}
     for _, _, chain in form.certificate.lemmas:
-        laws.update(dict.fromkeys(step.law for _, step in chain if step))
+        laws.update(dict.fromkeys(step.law for _, step in chain if isinstance(step, Instance)))
     shown = []
     for law in laws:
         comment = table()[law].comment

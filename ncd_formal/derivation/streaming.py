@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from ncd_formal.certificate import Certificate, Goal
 from ncd_formal.conditions import Context, Split, witness
 from ncd_formal.elaboration import Output
-from ncd_formal.equivalence import Proof
 from ncd_formal.errors import InputError
 from ncd_formal.normalisation import Normaliser
+from ncd_formal.proving import Proof
 from ncd_formal.rules import table
 from ncd_formal.sizes import fresh_names, variable
 from ncd_formal.wires import Argument, Term, subterms

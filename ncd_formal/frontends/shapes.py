@@ -1,7 +1,8 @@
 """Declarations of inputs: ``"b h n d"``, ``"b 1 n m : bool"``, ``"n 4*d"``, ``""``.
 
 A declaration lists the dimensions of one tensor, separated by spaces, and after a colon its kind,
-which is real where none is given.  A dimension is a whole number, a name, or a sum or product of
+which is real where none is given.  An ``extended`` input holds real numbers and −∞, as an additive
+mask does.  A dimension is a whole number, a name, or a sum or product of
 them, such as ``4*d`` or ``n + k``.  One name is one size wherever it occurs, in all inputs.
 """
 
@@ -19,6 +20,7 @@ from ncd_formal.strides import Shape
 _KINDS: Mapping[str, Kind] = {
     "real": "real",
     "float": "real",
+    "extended": "real",
     "bool": "boolean",
     "boolean": "boolean",
     "int": "integer",
@@ -36,6 +38,8 @@ class Declaration:
     shape: Shape
     kind: Kind
     text: str
+    said: str = ""
+    """The kind as it was written; nothing where none was."""
 
     def __str__(self) -> str:
         return f"{self.name} = {self.text!r}"
@@ -57,7 +61,7 @@ def parse_shape(name: str, text: str) -> Declaration:
     dimensions, colon, kind = text.partition(":")
     kind = kind.strip()
     if colon and kind not in _KINDS:
-        raise wrong(f"the kind is bool, int or real, not {kind!r}")
+        raise wrong(f"the kind is bool, int, real or extended, not {kind!r}")
     shape: Shape = ()
     for part in _AROUND.sub(r"\1", dimensions).split():
         try:
@@ -75,7 +79,12 @@ def parse_shape(name: str, text: str) -> Declaration:
         if extent.constant is not None and extent.constant < 0:
             raise wrong(f"{part!r} is negative")
         shape += (extent,)
-    return Declaration(name, shape, _KINDS[kind] if colon else "real", text)
+    return Declaration(name, shape, _KINDS[kind] if colon else "real", text, kind)
+
+
+def extended_inputs(declarations: Iterable[Declaration]) -> dict[str, str]:
+    """The inputs that are declared to hold real numbers and −∞, as a context lists them."""
+    return {d.name: "extended" for d in declarations if d.said == "extended"}
 
 
 def size_names(declarations: Iterable[Declaration]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from ncd_formal.certificate import Certificate
+from ncd_formal.composition import Composition
 from ncd_formal.coq import kernel
 
 # Where CI is set a test without Coq is not skipped, so it fails.
@@ -16,7 +17,7 @@ needs_coq = pytest.mark.skipif(
 )
 
 
-def assert_accepted(certificate: Certificate) -> None:
+def assert_accepted(certificate: Certificate | Composition) -> None:
     """Coq's kernel accepts a certificate, where Coq is installed, and in CI it must be."""
     if kernel.available() or os.environ.get("CI"):
         answer = kernel.accept(certificate)

@@ -1,0 +1,247 @@
+"""The search for a proof: normal forms first, then an e-graph under a budget.
+
+What is found is a certificate; it is for others to check.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any, Literal
+
+from ncd_formal.certificate import Certificate, Goal, laws_of, supposed
+from ncd_formal.conditions import Context, witness
+from ncd_formal.elaboration import Output
+from ncd_formal.facts import UNDEFINED
+from ncd_formal.normalisation import BudgetError, Normaliser
+from ncd_formal.proof import Congruence, Hypothesis, Instance
+from ncd_formal.rules import OWN, Judge, Rule, table
+from ncd_formal.sizes import size
+from ncd_formal.wires import ONE, ZERO, Argument, Term, subterms, term
+
+log = logging.getLogger(__name__)
+
+Effort = Literal["normal", "written out", "search"]
+"""Normal forms as they are; with sums and short axes written out as well; and then a search."""
+
+EXPAND_STEPS = 5_000
+"""Steps that writing out sums may take."""
+
+SEARCH_RULESETS: tuple[str, ...] = (
+    "simplify", "functions", "reductions", "distribute", "commute", "associate"
+)  # fmt: skip
+"""The laws that the search uses, in turn; those that only rewrite towards a schedule are left
+out."""
+
+
+class Proof:
+    """The search for a proof of pairs of outputs, and its certificate."""
+
+    def __init__(
+        self,
+        context: Context,
+        pairs: Sequence[tuple[Output, Output]],
+        timeout: float = 60.0,
+        rules: tuple[Rule, ...] = (),
+        hypotheses: Sequence[Hypothesis] = (),
+    ) -> None:
+        self.hypotheses = tuple(hypotheses)
+        self.context = context
+        self.own = rules
+        self.rules = {**table(), **{rule.name: rule for rule in rules}}
+        self.pairs = pairs
+        self.deadline = time.perf_counter() + timeout
+        self.closure = Congruence()
+        self.judge = Judge(context)
+        self.reason = ""
+
+    def certificate(
+        self,
+        conditions: Sequence[str],
+        about: Mapping[str, Any],
+        effort: Effort = "search",
+        evident: bool = False,
+    ) -> Certificate | None:
+        """A certificate, or None with ``reason`` saying how the search ended.
+
+        With ``evident``, a further goal equates an output with a form that shows more of what kind
+        of value it is, where there is one.
+        """
+        goals = [(a.term, b.term) for a, b in self.pairs]
+        for (a, b), number in zip(self.pairs, count()):
+            if a.layout != b.layout:
+                self.reason = f"output {number}: the indices of the dimensions are in another order"
+                return None
+            self.closure.add(a.term)
+            self.closure.add(b.term)
+        sizes = witness(self.context)
+        if sizes is None:
+            self.reason = "no sizes are known that satisfy the assumptions"
+            return None
+        found = self._normalise(goals, effort)
+        if not found and (effort != "search" or not self._search(goals)):
+            return None
+        shown = [Goal(a.term, b.term, a.layout) for a, b in self.pairs]
+        if evident:
+            shown += self._evident()
+        lemmas = self.closure.explain(*((goal.left, goal.right) for goal in shown))
+        used = laws_of(lemmas)
+        reasons = {r for _, _, steps in lemmas for _, r in steps if isinstance(r, Hypothesis)}
+        hypotheses = tuple(h for h in self.hypotheses if h in reasons)
+        return Certificate(
+            self.context,
+            tuple(shown),
+            lemmas,
+            _united(conditions, supposed(hypotheses, self.context, about)),
+            dict(about),
+            sizes,
+            tuple(rule for rule in self.own if rule.name in used),
+            hypotheses,
+        )
+
+    def record_step(self, law: str, values: dict[str, Argument], left: Term, right: Term) -> None:
+        """Take over one instance of a law, its conditions decided."""
+        self.closure.merge(left, right, Instance(law, values))
+
+    def _evident(self) -> Iterable[Goal]:
+        """Outputs in a form that shows that no sum of it is 0."""
+        normalise = Normaliser(self.judge, self.record_step, witness=True)
+        for a, _ in self.pairs:
+            if self.judge.facts(a.term) & UNDEFINED:
+                form = normalise(a.term)
+                if self.closure.equal(a.term, form) and not self.judge.facts(form) & UNDEFINED:
+                    yield Goal(a.term, form, a.layout)
+
+    def suppose(self) -> dict[Term, Term]:
+        """Take over the hypotheses; which normal forms they make equal to others."""
+        known: dict[Term, Term] = {}
+        for hypothesis in self.hypotheses:
+            self.closure.merge(hypothesis.left, hypothesis.right, hypothesis)
+            if hypothesis.left.op == "Input":
+                known[hypothesis.left] = hypothesis.right
+        normalise = Normaliser(self.judge, self.record_step, known=dict(known))
+        for hypothesis in self.hypotheses:
+            if hypothesis.right is not ONE:
+                continue
+            left = normalise(hypothesis.left)
+            known[left] = ONE
+            rule = self.rules["not-not"]
+            if left.op == "Not" and self.judge.holds(rule, {"a": left.children[0]}):
+                # What fails is 0: it is its own double negation.
+                (failing,) = left.children
+                self.record_step("not-true", {}, term("Not", ONE), ZERO)
+                self.record_step("not-not", {"a": failing}, term("Not", left), failing)
+                known[failing] = ZERO
+        return known
+
+    def _holds(self, goals: Iterable[tuple[Term, Term]]) -> bool:
+        return all(self.closure.equal(a, b) for a, b in goals)
+
+    def _normalise(self, goals: Sequence[tuple[Term, Term]], effort: Effort) -> bool:
+        """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
+        self.normal: list[tuple[Term, Term]] = []
+        known = self.suppose()
+        plain = Normaliser(self.judge, self.record_step, known=known)
+
+        def by_cases() -> None:
+            for a, b in goals:
+                predicates = free_predicates(self.context, a, b)
+                if predicates and not self.closure.equal(a, b):
+                    self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
+
+        def written_out(
+            expand: Literal["numbers", "linear", "all"],
+            unroll: bool = False,
+            contract: bool = False,
+        ) -> None:
+            normalise = Normaliser(
+                self.judge,
+                self.record_step,
+                expand,
+                unroll,
+                contract=contract,
+                budget=EXPAND_STEPS,
+                known=known,
+            )
+            self.normal += [(normalise(a), normalise(b)) for a, b in goals]
+
+        strategies: tuple[Callable[[], None], ...] = (
+            lambda: self.normal.extend((plain(a), plain(b)) for a, b in goals),
+            by_cases,
+            lambda: written_out("linear"),
+            lambda: written_out("all"),
+            lambda: written_out("numbers", contract=True),
+            lambda: written_out("all", unroll=True),
+        )
+        for strategy in strategies[:2] if effort == "normal" else strategies:
+            try:
+                strategy()
+            except BudgetError:
+                continue
+            if self._holds(goals):
+                return True
+            if time.perf_counter() > self.deadline:
+                return False
+        return False
+
+    def _search(self, goals: Sequence[tuple[Term, Term]]) -> bool:
+        """Saturate over normal forms; where that finds the goals, again with every use recorded."""
+        if len(self.normal) < len(goals):
+            self.reason = "the programs are too large to normalise"
+            return False
+        from ncd_formal.egraph.run import Budget, Graph
+
+        log.info("searching")
+        starts = self.normal[: len(goals)]
+        open_goals = [(a, b) for a, b in starts if not self.closure.equal(a, b)]
+        roots = [t for pair in (*starts, *self.normal) for t in pair]
+        seconds = max(0.0, min(10.0, self.deadline - time.perf_counter()))
+        budget = Budget(nodes=30_000, seconds=seconds)
+        rules, rulesets = tuple(self.rules.values()), SEARCH_RULESETS
+        if self.own:
+            rulesets = (*rulesets, OWN)
+        outcome = Graph(self.context, roots, rules).search(rulesets, open_goals, budget)
+        if outcome.reason != "found":
+            ended = {
+                "saturated": "the laws do not connect them",
+                "nodes": f"the search ended at {outcome.nodes} nodes",
+                "seconds": f"the search ended after {outcome.seconds:.0f} s",
+                "iterations": f"the search ended after {outcome.iterations} rounds",
+            }
+            self.reason = ended[outcome.reason]
+            return False
+        traced = Graph(self.context, roots, rules, traced=True)
+        traced.search(rulesets, open_goals, replace(budget, seconds=4 * seconds + 10))
+        self.record(traced.instances())
+        if self._holds(goals):
+            return True
+        self.reason = "the search found it, but the proof could not be rebuilt"
+        return False
+
+    def record(self, instances: Iterable[Instance]) -> None:
+        """Take over instances whose conditions hold of the very terms that they name."""
+        for instance in instances:
+            rule = self.rules[instance.law]
+            if self.judge.holds(rule, instance.values):
+                left, right = self.judge.sides(rule, instance.values)
+                self.closure.merge(left, right, instance)
+
+
+def free_predicates(context: Context, *roots: Term) -> list[str]:
+    """The predicates on free axes alone, at most three: where an output is put together."""
+    found: dict[str, None] = {}
+    free = frozenset[str]().union(*(root.axes for root in roots))
+    for node in subterms(*roots):
+        if node.op == "Predicate" and node.axes and node.axes <= free:
+            p = str(node.args[0])
+            opposite = str(-1 - size(p))
+            if opposite not in found and all(map(context.stands_alone, node.axes)):
+                found[p] = None
+    return sorted(found)[:3]
+
+
+def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))

@@ -16,7 +16,7 @@ from torch import Tensor
 from ncd_formal.candidates import infinity_tested, stand_in_text, truth_inputs
 from ncd_formal.certificate import Certificate, CertificateError, check
 from ncd_formal.conditions import Context
-from ncd_formal.coq import kernel
+from ncd_formal.coq import kernel, readback
 from ncd_formal.coq.export import export
 from ncd_formal.equivalence import confirm, prove
 from ncd_formal.hypotheses import condition_text, some, zero_or_one
@@ -184,7 +184,7 @@ def test_conditions_are_found(name: str) -> None:
     assert found.status == "proved" and found.certificate is not None, found.explain()
     assert found.conditions == conditions
     assert set(found.conditions) <= set(found.certificate.check().conditions)
-    assert_accepted(found.certificate)
+    assert_accepted(found.certificate, plain=True)
     confirm(found.certificate, left, right)
     if conditions:
         assert prove(left, right, inputs, find_conditions=False).status == "refuted"
@@ -431,6 +431,8 @@ def test_coq_rejects_a_corrupted_hypothesis(certificate: Certificate, old: str, 
 @needs_coq
 def test_a_hypothesis_is_a_premise_of_the_theorem_in_coq(certificate: Certificate) -> None:
     assert "Forall (holds_in" in export(certificate)
+    premise = "((⋁ m_0 < m, mask b_0 0%Z n_0 m_0) = 1)%value) ->"
+    assert premise in readback.statements(certificate)
     bare = replace(certificate, hypotheses=(), lemmas=())
     assert not kernel.accept(bare).accepted
 

@@ -16,8 +16,11 @@ needs_coq = pytest.mark.skipif(
 )
 
 
-def assert_accepted(certificate: Certificate) -> None:
-    """Coq's kernel accepts a certificate, where Coq is installed, and in CI it must be."""
+def assert_accepted(certificate: Certificate, plain: bool = False) -> None:
+    """Coq's kernel accepts a certificate, where Coq is installed, and in CI it must be.
+
+    With ``plain``, also the statements of its goals in plain mathematics.
+    """
     if kernel.available() or os.environ.get("CI"):
-        answer = kernel.accept(certificate)
+        answer = kernel.accept(certificate, plain)
         assert answer.accepted, answer.reason

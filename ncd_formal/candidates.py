@@ -53,7 +53,7 @@ _MASKS = frozenset(
 """What a mask is made of: inputs and positions, compared and combined."""
 
 
-def tested_for_infinity(*roots: Term) -> tuple[str, ...]:
+def infinity_tested(*roots: Term) -> tuple[str, ...]:
     """The inputs that reach a test for −∞ through sums, choices and maxima alone."""
     found: dict[str, None] = {}
     seen: set[Term] = set()

@@ -4,7 +4,8 @@ A certificate holds the context (sizes, axes, inputs), a table of terms, the goa
 of the inputs, and lemmas: each a chain of steps from one term to another, a step an instance of a
 law at given values, one of its hypotheses, or a congruence that cites earlier lemmas.  Checking
 needs the rule texts and the standard library: it imports neither the e-graph nor a solver, and
-decides every side condition again.
+decides every side condition again.  Some sizes satisfy the assumptions, and some inputs the
+hypotheses: they are in the certificate, and checked, so that not everything follows.
 
 The file is JSON; its digest guards against damage, and the check against everything else.
 """
@@ -17,6 +18,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
     from ncd_formal.composition import Composition
 
 FORMAT = 1
+
+Values = tuple[tuple[int, ...], tuple[str, ...]]
+"""The shape of an array and its values row by row, each a fraction or −inf."""
 
 
 class CertificateError(ValueError):
@@ -90,6 +96,8 @@ class Certificate:
     """The laws of the user's own that it uses, which nobody has proved."""
     hypotheses: tuple[Hypothesis, ...] = ()
     """What it supposes of the inputs; ``conditions`` says each in words."""
+    example: Mapping[str, Values] = field(default_factory=dict)
+    """Inputs at the sizes of ``witness`` of which the hypotheses hold."""
 
     @property
     def supposed(self) -> tuple[str, ...]:
@@ -170,6 +178,11 @@ class Certificate:
             "witness": dict(sorted(self.witness.items())),
             **({"rules": [rule_text(r) for r in self.rules]} if self.rules else {}),
             **({"hypotheses": hypotheses} if hypotheses else {}),
+            **(
+                {"example": {k: [list(s), list(v)] for k, (s, v) in sorted(self.example.items())}}
+                if hypotheses
+                else {}
+            ),
             "digests": [list(pair) for pair in self.digests],
             "goals": [
                 [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]] for g in self.goals
@@ -228,7 +241,7 @@ class Certificate:
         """
         try:
             if (
-                data.keys() - {"rules", "hypotheses"} != _FIELDS.keys()
+                data.keys() - {"rules", "hypotheses", "example"} != _FIELDS.keys()
                 or type(data["format"]) is not int
             ):
                 raise CertificateError(f"it does not have the fields {', '.join(_FIELDS)}")
@@ -282,6 +295,10 @@ class Certificate:
                 witness,
                 rules,
                 hypotheses,
+                {
+                    str(k): (tuple(map(_whole, shape)), _texts(values))
+                    for k, (shape, values) in data.get("example", {}).items()
+                },
             )
         except CertificateError:
             raise
@@ -576,7 +593,7 @@ class _FreeAxes:
 
 
 def _check_witness(certificate: Certificate) -> None:
-    """The assumptions hold of some sizes."""
+    """The assumptions hold of some sizes, and the hypotheses of some inputs."""
     context, given = certificate.context, certificate.witness
     names = {v for p in (*context.assumptions, *context.axes.values()) for v in p.variables}
     sizes = {name: given.get(name, context.least(name)) for name in names | given.keys()}
@@ -586,6 +603,51 @@ def _check_witness(certificate: Certificate) -> None:
     for assumption in context.assumptions:
         if assumption.evaluate(sizes) < 0:
             raise CertificateError(f"the witness does not satisfy {assumption} >= 0")
+    if certificate.hypotheses:
+        try:
+            held = _hold_of_example(certificate, sizes)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise CertificateError(f"the example is not well formed: {error}") from None
+        if not held:
+            raise CertificateError("its hypotheses do not hold of its example")
+
+
+def _hold_of_example(certificate: Certificate, sizes: Mapping[str, int]) -> bool:
+    # Loads NumPy, which a certificate without hypotheses does not need.
+    from ncd_formal.semantics import NINF, Value, denote
+
+    context = certificate.context
+    kinds = {"boolean": {"0", "1"}}
+    for name, (shape, values) in certificate.example.items():
+        if len(values) != prod(shape):
+            raise ValueError(f"{name} does not have the values of its shape")
+        kind = context.inputs.get(name, "real")
+        unfit = kind != "extended" and "-inf" in values
+        if unfit or not set(values) <= kinds.get(kind, {*values}):
+            raise ValueError(f"{name} has values of another kind")
+
+    def read(name: str, index: tuple[int, ...]) -> Value:
+        shape, values = certificate.example[name]
+        if len(index) != len(shape) or not all(
+            0 <= i < n for i, n in zip(index, shape, strict=True)
+        ):
+            return Fraction(0)
+        place = 0
+        for i, n in zip(index, shape, strict=True):
+            place = place * n + i
+        return NINF if values[place] == "-inf" else Fraction(values[place])
+
+    for hypothesis in certificate.hypotheses:
+        both = hypothesis.left.axes | hypothesis.right.axes
+        axes = sorted({leaf for axis in both for leaf in context.leaves(axis)})
+        for point in product(*(range(context.axes[a].evaluate(sizes)) for a in axes)):
+            env = dict(zip(axes, point, strict=True))
+            left, right = (
+                denote(t, context, sizes, read, env) for t in (hypothesis.left, hypothesis.right)
+            )
+            if left != right:
+                return False
+    return True
 
 
 def _check_congruence(here: Term, there: Term, known: Any, where: str) -> None:

@@ -110,6 +110,13 @@ def prove(
         Path | None,
         typer.Option("--rules", metavar="FILE", help="Laws of your own, used without a proof."),
     ] = None,
+    conditions: Annotated[
+        bool,
+        typer.Option(
+            "--conditions/--no-conditions",
+            help="Whether to look for conditions on inputs, such as a key in every row.",
+        ),
+    ] = True,
     as_json: _Json = False,
 ) -> int:
     """Decide whether two programs are one function.
@@ -135,6 +142,7 @@ def prove(
                 parameters=expressions,
                 timeout=timeout,
                 rules=own,
+                find_conditions=conditions,
             )
         exit_code = _EXIT_OF_STATUS[verdict.status]
         if as_json:

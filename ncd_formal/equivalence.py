@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
 from ncd_formal.candidates import (
+    infinity_tested,
     live_rows,
     read_as_infinity,
     stand_in_text,
     stand_ins,
-    tested_for_infinity,
     truth_inputs,
 )
 from ncd_formal.certificate import Certificate, CertificateError, supposed
@@ -142,7 +142,7 @@ class Verdict:
             if example is None
             else {
                 "sizes": dict(example.sizes),
-                "inputs": {k: v.tolist() for k, v in example.inputs.items()},
+                "inputs": {k: _plain(v.tolist()) for k, v in example.inputs.items()},
                 "difference": example.difference,
                 "script": example.script,
             },
@@ -192,6 +192,9 @@ def prove(
     if found is None:
         log.info("proving")
         certificate, reason = _search(task, trials, time.perf_counter() + timeout, own)
+        if isinstance(certificate, Certificate) and certificate.hypotheses:
+            certificate = task.with_example(certificate)
+            reason = "no inputs are known that satisfy what is assumed"
         clock.lap("proof")
     if certificate is None and found is None:
         found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS), small=not find_conditions)
@@ -273,8 +276,10 @@ def find(
                 assert certificate is not None
                 fewer = [h for h in certificate.hypotheses if text not in read.texts([h])]
                 certificate = attempt(read, fewer) or certificate
-            if certificate is not None and read.trials(certificate.hypotheses).satisfied():
-                return read, certificate
+            if certificate is not None and read.trials(certificate.hypotheses).agree():
+                certificate = read.with_example(certificate)
+                if certificate is not None:
+                    return read, certificate
     return task, None
 
 
@@ -449,6 +454,14 @@ class Task:
         """Hypotheses in words."""
         return supposed(hypotheses, self.elaboration.context, self.about)
 
+    def with_example(self, certificate: Certificate) -> Certificate | None:
+        """The certificate with inputs of which its hypotheses hold; None where none are known."""
+        example = self.trials(certificate.hypotheses).example()
+        if example is None or not certificate.hypotheses:
+            return None if certificate.hypotheses else certificate
+        sizes, inputs = example
+        return replace(certificate, witness={**certificate.witness, **sizes}, example=inputs)
+
     def normal_forms(self, hypotheses: Sequence[Hypothesis] = ()) -> tuple[Term, ...]:
         """The normal forms of both programs under hypotheses; none where they are too large."""
         proof = Proof(self.elaboration.context, self.pairs, hypotheses=hypotheses)
@@ -618,7 +631,7 @@ def _contemplated(elaboration: Elaboration, declared: Mapping[str, Declaration])
     roots = [output.term for outputs in elaboration.programs for output in outputs]
     tested = {
         name: "extended"
-        for name in tested_for_infinity(*roots)
+        for name in infinity_tested(*roots)
         if name in declared and not declared[name].said
     }
     context = elaboration.context
@@ -804,6 +817,7 @@ def _script(task: Task, found: Counterexample) -> str:
         f'"""{task.names[0]} and {task.names[1]} differ: {found.difference}."""',
         "",
         "import torch",
+        *(['inf = float("inf")'] if any(map(_reaches_infinity, found.inputs.values())) else []),
         "",
         "# sizes: " + ", ".join(f"{k} = {v}" for k, v in found.sizes.items()),
         "inputs = {",
@@ -836,6 +850,17 @@ def _call_names(task: Task, side: int) -> list[str]:
     if set(program.inputs) <= set(task.declarations):
         return list(program.inputs)
     return ours
+
+
+def _reaches_infinity(tensor: Any) -> bool:
+    return bool(tensor.is_floating_point() and tensor.isinf().any())
+
+
+def _plain(values: Any) -> Any:
+    """Nested lists of numbers, with −∞ in words: JSON has no infinity."""
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return "-inf" if values == float("-inf") else values
 
 
 def _source(task: Task, side: int) -> tuple[str, str] | None:

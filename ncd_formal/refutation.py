@@ -11,16 +11,19 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncd_formal.certificate import Values
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.shapes import Declaration
 from ncd_formal.proof import Hypothesis
 from ncd_formal.semantics import Evaluator, Floats
 from ncd_formal.sizes import size
+from ncd_formal.wires import subterms
 
 if TYPE_CHECKING:
     import torch
@@ -94,10 +97,28 @@ class Trials:
                 return self.shrink(found, seed) if small else found
         return None
 
-    def satisfied(self) -> bool:
+    def agree(self) -> bool:
         """Whether inputs are found that satisfy the hypotheses, and the programs agree on them."""
         found = self.search(iter(range(CONDITIONED_TRIALS)), small=False)
         return found is None and not self.mismatch and self.compared > 0
+
+    def example(self) -> tuple[dict[str, int], dict[str, Values]] | None:
+        """Small sizes and inputs of which the hypotheses hold, whole numbers where they may be."""
+        names = {
+            str(node.args[0])
+            for hypothesis in self.hypotheses
+            for node in subterms(hypothesis.left, hypothesis.right)
+            if node.op == "Input"
+        }
+        for seed in range(CONDITIONED_TRIALS):
+            sizes = self.sample_sizes(seed)
+            inputs = None if sizes is None else self.sample_inputs(sizes, seed)
+            if sizes is None or inputs is None:
+                continue
+            whole = {k: v.round() if v.is_floating_point() else v for k, v in inputs.items()}
+            chosen = whole if self._satisfy(sizes, whole) else inputs
+            return sizes, {k: _written(chosen[k]) for k in sorted(names & chosen.keys())}
+        return None
 
     # Sampling -------------------------------------------------------------------------------
 
@@ -288,6 +309,12 @@ class Trials:
             if simpler is not None:
                 return simpler
         return best
+
+
+def _written(tensor: torch.Tensor) -> Values:
+    """An array as a certificate holds it."""
+    values = (x if x == -np.inf else Fraction(x) for x in tensor.double().flatten().tolist())
+    return tuple(tensor.shape), tuple(map(str, values))
 
 
 def impose(text: str, inputs: dict[str, Any], generator: Any = None) -> None:

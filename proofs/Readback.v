@@ -535,8 +535,57 @@ Section Restate.
       [tauto|]. intros k [B H] [->|I]; [|now apply (IH _ H)]. now rewrite read_size_sound in B.
   Qed.
 
+  (* What a hypothesis supposes of the arrays, in plain mathematics. *)
+  Definition says (h : term * term * list axis) : Prop := forall (r : env) p,
+    all_from (fun _ a => 0 <= r a < read_size G model_of a) 1 (snd h) ->
+    read G model_of (fst (fst h)) r nothing_known p = read G model_of (snd (fst h)) r nothing_known p.
+  Definition within_free (h : term * term * list axis) : bool :=
+    forallb (fun a => existsb (Pos.eqb a) (free G (fst (fst h)) ++ free G (snd (fst h)))) (snd h).
+  Lemma says_sound h : splits_ok G model_of -> within_free h = true -> says h ->
+    equal_in G model_of (fst (fst h)) (snd (fst h)).
+  Proof.
+    destruct h as [[t u] axes]. unfold within_free, says. cbn [fst snd]. intros fit A H r Rt Ru.
+    apply functional_extensionality. intros p.
+    rewrite (read_sound G model_of fit t r nothing_known), (read_sound G model_of fit u r nothing_known)
+      by discriminate. apply H.
+    rewrite forallb_forall in A. clear H. generalize 1%positive. induction axes as [|a axes IH]; intros k;
+      cbn [all_from]; [exact I|]. split; [|apply IH; intros b Hb; apply A; now right].
+    rewrite read_size_sound. specialize (A a (or_introl eq_refl)). apply mem_in, in_app_iff in A.
+    destruct A as [A|A]; auto.
+  Qed.
+
   (* The two sides of a goal, in plain mathematics, are equal. *)
-  Theorem restate nodes goals (i j : positive) t u axes :
+  Theorem restate_given nodes given stated goals (i j : positive) t u axes :
+    (forall M, model_ok M G -> splits_ok G M ->
+      Forall (holds_in G nodes M) given -> Forall (holds_in G nodes M) goals) ->
+    existsb (fun g => Pos.eqb (fst g) i && Pos.eqb (snd g) j) goals = true ->
+    term_at G nodes i = t -> term_at G nodes j = u ->
+    splits_fit G = true ->
+    forallb (fun a => existsb (Pos.eqb a) axes) (free G t ++ free G u) = true ->
+    map (fun h => (term_at G nodes (fst h), term_at G nodes (snd h))) given = map fst stated ->
+    forallb within_free stated = true ->
+    sizes_fit -> arrays_fit -> assumptions_hold -> in_bounds axes ->
+    all_from (fun _ => says) 1 stated ->
+    read G model_of t environment nothing_known [] = read G model_of u environment nothing_known [].
+  Proof.
+    intros C K <- <- F A T Q S X H B P. pose proof (model_of_ok S X H) as ok.
+    pose proof (splits_fit_sound G _ F (proj1 ok)) as fit.
+    rewrite <- !(read_sound G model_of fit) by discriminate.
+    assert (Z : Forall (holds_in G nodes model_of) given).
+    { clear C. revert T Q P. generalize 1%positive. revert stated.
+      induction given as [|h given IH]; intros [|s stated] k T; try discriminate T; constructor.
+      - cbn [map] in T. injection T as T _. cbn [forallb] in Q. apply andb_true_iff in Q as [Q _].
+        apply (says_sound s fit) in Q; [|exact (proj1 P)]. rewrite <- T in Q. exact Q.
+      - cbn [map] in T. injection T as _ T. cbn [forallb] in Q. apply andb_true_iff in Q as [_ Q].
+        apply (IH stated (Pos.succ k) T Q (proj2 P)). }
+    specialize (C _ ok fit Z).
+    rewrite Forall_forall in C. apply existsb_exists in K as ([a b] & Hg & E). apply C in Hg.
+    unfold holds_in in Hg.
+    cbn [fst snd] in *. apply andb_true_iff in E as [Ea Eb]. apply Pos.eqb_eq in Ea, Eb. subst a b.
+    rewrite Hg; auto; intros a Ha; apply (in_bounds_ok axes); auto; apply mem_in;
+      rewrite forallb_forall in A; apply A, in_app_iff; auto.
+  Qed.
+  Corollary restate nodes goals (i j : positive) t u axes :
     Forall (fun g => equal G (term_at G nodes (fst g)) (term_at G nodes (snd g))) goals ->
     existsb (fun g => Pos.eqb (fst g) i && Pos.eqb (snd g) j) goals = true ->
     term_at G nodes i = t -> term_at G nodes j = u ->
@@ -545,13 +594,9 @@ Section Restate.
     sizes_fit -> arrays_fit -> assumptions_hold -> in_bounds axes ->
     read G model_of t environment nothing_known [] = read G model_of u environment nothing_known [].
   Proof.
-    intros C K <- <- F A S X H B. pose proof (model_of_ok S X H) as ok.
-    pose proof (splits_fit_sound G _ F (proj1 ok)) as fit.
-    rewrite <- !(read_sound G model_of fit) by discriminate.
-    rewrite Forall_forall in C. apply existsb_exists in K as ([a b] & Hg & E). apply C in Hg.
-    cbn [fst snd] in *. apply andb_true_iff in E as [Ea Eb]. apply Pos.eqb_eq in Ea, Eb. subst a b.
-    rewrite Hg; auto; intros a Ha; apply (in_bounds_ok axes); auto; apply mem_in;
-      rewrite forallb_forall in A; apply A, in_app_iff; auto.
+    intros C K T U F A S X H B.
+    apply (restate_given nodes [] [] goals i j t u axes); auto; try exact I.
+    intros M ok fit _. rewrite Forall_forall in *. intros g Hg r Rl Rr. now apply (C g Hg).
   Qed.
 End Restate.
 
@@ -569,7 +614,7 @@ Ltac plainly := cbv beta iota zeta delta [
   lowers assumed extents splits inputs fst snd
   pick Pos.pred Pos.pred_double Pos.succ model_of environment sizes input function opaque
   value_at apply_all curried everywhere array_ok all_from sizes_fit arrays_fit assumptions_hold
-  in_bounds].
+  in_bounds says].
 Strategy expand [
   read read_operator operand nth map app rational Qnum Qden read_scalar read_fold
   read_index summands_of difference total times fold_left one plus less less_one factors less_all
@@ -580,7 +625,7 @@ Strategy expand [
   lowers assumed extents splits inputs fst snd
   pick Pos.pred Pos.pred_double Pos.succ model_of environment sizes input function opaque
   value_at apply_all curried everywhere array_ok all_from sizes_fit arrays_fit assumptions_hold
-  in_bounds].
+  in_bounds says].
 Strategy opaque [
   vadd vmul vinv vmax vmin vexp vlog vsqrt vabs vrescale vfun vless vequal vnot vand vor vselect
   truth of_int sum product maximum minimum conjunction disjunction rescaled_sum within
@@ -610,6 +655,27 @@ Ltac readback certificate G nodes goals i j subjects :=
     [ vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl t)
     | vm_cast_no_check (eq_refl u) | vm_cast_no_check (eq_refl true)
     | vm_cast_no_check (eq_refl true) | discharge G .. ]
+  | unfold G in H; revert H; plainly; intros H; lazymatch type of H with ?proved =>
+      lazymatch goal with |- ?stated => first [constr_eq proved stated; exact H
+        | fail 1 "the certificate proves another statement:" proved] end end ] end.
+
+(* … of a certificate that supposes something: [stated] are its hypotheses, with the axes of each,
+   and [premises] solves what they say. *)
+Ltac readback_given certificate G nodes given axes_of goals i j subjects premises :=
+  lazymatch subjects with Subjects ?ns ?xs ?fs ?os ?indices ?axes =>
+  let t := eval vm_compute in (term_at G nodes i) in
+  let u := eval vm_compute in (term_at G nodes j) in
+  let stated := eval vm_compute in
+    (List.combine (map (fun h => (term_at G nodes (fst h), term_at G nodes (snd h))) given) axes_of) in
+  let H := fresh "H" in
+  assert (H : read G (model_of G ns xs fs os) t (environment indices) nothing_known []
+    = read G (model_of G ns xs fs os) u (environment indices) nothing_known []);
+  [ apply (restate_given G ns xs fs os indices nodes given stated goals i j t u axes certificate);
+    [ vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl t)
+    | vm_cast_no_check (eq_refl u) | vm_cast_no_check (eq_refl true)
+    | vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl (map fst stated))
+    | vm_cast_no_check (eq_refl true) | discharge G | discharge G | discharge G | discharge G
+    | unfold G; plainly; premises ]
   | unfold G in H; revert H; plainly; intros H; lazymatch type of H with ?proved =>
       lazymatch goal with |- ?stated => first [constr_eq proved stated; exact H
         | fail 1 "the certificate proves another statement:" proved] end end ] end.

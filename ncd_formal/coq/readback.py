@@ -18,6 +18,7 @@ from itertools import count
 from ncd_formal.certificate import Certificate, Goal
 from ncd_formal.conditions import Context
 from ncd_formal.coq.export import Export
+from ncd_formal.proof import Hypothesis
 from ncd_formal.sizes import Atom, Polynomial, Quotient, size
 from ncd_formal.wires import INDEX_TEXT, MINUS_ONE, Shape, Term, indices_of, is_axis, subterms
 
@@ -294,7 +295,7 @@ class _Printer:
     around it.  So a first walk counts, and a second one writes.
     """
 
-    def __init__(self, indices: _Indices, goal: Goal) -> None:
+    def __init__(self, indices: _Indices, goal: Goal | Hypothesis) -> None:
         self.indices = indices
         self.names = indices.names
         self.free = _free_leaves(indices.context, goal.left, goal.right)
@@ -559,14 +560,18 @@ class _Statement:
         self.context = context = made.certificate.context
         if goal.left.shape is not None:
             raise _NoStatement("it is about pairs")
-        nodes = list(subterms(goal.left, goal.right))
+        self.hypotheses = made.certificate.hypotheses
+        roots = [t for h in self.hypotheses for t in (h.left, h.right)]
+        if any(t.shape is not None for t in roots):
+            raise _NoStatement("it supposes something of pairs")
+        nodes = list(subterms(goal.left, goal.right, *roots))
         axes = {a for node in nodes for a in node.axes}
         for node in nodes:
             if node.op in {"Reduce", "Opaque"}:
                 axes |= set(str(node.args[1]).split())
-        for split, parts in context.splits.items():
-            if split in axes or parts.outer in axes or parts.inner in axes:
-                axes |= {split, *context.leaves(split), parts.outer, parts.inner}
+        for split, into in context.splits.items():
+            if split in axes or into.outer in axes or into.inner in axes:
+                axes |= {split, *context.leaves(split), into.outer, into.inner}
         self.ranks = self._ranks(nodes)
         self.kinds = {x: _VALUES[context.inputs.get(x, "extended")] for x in self.ranks}
         polynomials = [context.axes[a] for a in axes] + list(context.assumptions)
@@ -584,9 +589,12 @@ class _Statement:
         wanted += [("function", f) for f in self.functions]
         wanted += [("operator", f) for f in self.operators] + [("axis", a) for a in sorted(axes)]
         own = {f"law_{law.identifier}" for law in made.own}
-        parts_of = {f"{name}_{part}" for part in ("context", "nodes", "goals", "lemmas", "laws")}
+        parts = ("context", "nodes", "goals", "lemmas", "laws", "hypotheses")
+        parts_of = {f"{name}_{part}" for part in parts}
         self.names = _identifiers(wanted, {name, *parts_of, *own})
         self.free = self._free()
+        self.supposed: list[str] = []
+        """The names of the premises that are hypotheses."""
 
     def _ranks(self, nodes: Sequence[Term]) -> dict[str, int]:
         ranks: dict[str, int] = {}
@@ -648,6 +656,10 @@ class _Statement:
             extents = [_arrows(bound).strip()] if bound else []
             sort = _Group((*extents, *[array] * arrays, f"{_arrows(outputs)}Value"))
             quantify([names["operator", operator]], sort)
+        for hypothesis in self.hypotheses:
+            introduced.append(f"premise_{next(supposed)}")
+            self.supposed.append(introduced[-1])
+            lines.append((self._premise(indices, hypothesis), " ->"))
         if self.free:
             free = [names["axis", a] for a in self.free]
             quantify(free, "Z")
@@ -657,6 +669,49 @@ class _Statement:
         body = "\n".join(f"  {_render(line, 2, 1)}" for line in lines)
         theorem = f"{self._comment(number)}Theorem statement_{number} :\n{body}.\n"
         return f"{theorem}Proof.\n{self._proof(introduced, premises)}Qed.\n"
+
+    def _premise(self, indices: _Indices, hypothesis: Hypothesis) -> _Doc:
+        """What a hypothesis says of the arrays."""
+        free = self._axes_of(hypothesis)
+        where = _Where({axis: _Index(self.names["axis", axis]) for axis in free})
+        printer = _Printer(indices, hypothesis)
+        printer.count(hypothesis.left, where)
+        printer.count(hypothesis.right, where)
+        printer.written = {}
+        left, right = (
+            printer.at(side, where, (), _OPERAND) for side in (hypothesis.left, hypothesis.right)
+        )
+        if printer.definitions:
+            raise _NoStatement("what it supposes is too long")
+        typed = " :> Value" if hypothesis.left.op in {"Input", "Index", "Predicate"} else ""
+        equation = ("(", _Group((left, ("= ", right, typed))), ")%value")
+        if not free:
+            return ("(", equation, ")")
+        axes = [self.names["axis", a] for a in free]
+        bounds = [
+            f"0 <= {a} < {indices.extent(axis).text} ->" for a, axis in zip(axes, free, strict=True)
+        ]
+        return ("(", _Group((f"forall {' '.join(axes)} : Z,", *bounds, equation), 2), ")")
+
+    def _axes_of(self, hypothesis: Hypothesis) -> list[str]:
+        """The unsplit axes that a hypothesis is about."""
+        found = _free_leaves(self.context, hypothesis.left, hypothesis.right)
+        return sorted(found[hypothesis.left] | found[hypothesis.right])
+
+    def _premises(self) -> str:
+        """The tactic that takes each hypothesis from its premise."""
+        numbers = self.made.names["axis"]
+        cases = []
+        for premise, hypothesis in zip(self.supposed, self.hypotheses, strict=True):
+            axes = self._axes_of(hypothesis)
+            bounds = [f"B{k}" for k in range(len(axes))]
+            values = [f"(r {numbers[a]}%positive)" for a in axes]
+            pattern = " & ".join((*bounds, "_")) if bounds else "_"
+            cases.append(
+                f"split; [intros r p {f'({pattern})' if bounds else pattern}; "
+                f"exact ({' '.join((premise, *values, *bounds))}) |]"
+            )
+        return "; ".join((*cases, "exact I"))
 
     def _comment(self, number: int) -> str:
         programs = [str(self.made.certificate.about.get(side, "")) for side in ("left", "right")]
@@ -700,9 +755,20 @@ class _Statement:
         certificate = f"({name} {premises})" if premises else name
         goal = f"{made.node(self.goal.left)}%positive {made.node(self.goal.right)}%positive"
         first = f"readback {certificate} {name}_context {name}_nodes {name}_goals"
-        values = f"{goal} (Subjects {ns} {xs} {fs} {os} {indices} {axes}%positive)".split()
+        last: list[str] = []
+        if self.hypotheses:
+            axes_of = "; ".join(
+                f"[{'; '.join(str(numbers['axis'][a]) for a in self._axes_of(h))}]"
+                for h in self.hypotheses
+            )
+            first = (
+                f"readback_given {certificate} {name}_context {name}_nodes {name}_hypotheses "
+                f"([{axes_of}]%positive : list (list axis)) {name}_goals"
+            )
+            last = f"ltac:({self._premises()})".split()
+        values = f"{goal} (Subjects {ns} {xs} {fs} {os} {indices} {axes}%positive)".split() + last
         intros = _filled(["intros", *introduced]) if introduced else []
-        lines = _ended(intros) + _ended([first, *_filled(values)])
+        lines = _ended(intros) + _ended([*_filled(first.split()), *_filled(values)])
         return "".join(f"  {line}\n" for line in lines)
 
     def _operator(self, node: Term) -> str:

@@ -17,8 +17,11 @@ needs_coq = pytest.mark.skipif(
 )
 
 
-def assert_accepted(certificate: Certificate | Composition) -> None:
-    """Coq's kernel accepts a certificate, where Coq is installed, and in CI it must be."""
+def assert_accepted(certificate: Certificate | Composition, plain: bool = False) -> None:
+    """Coq's kernel accepts a certificate, where Coq is installed, and in CI it must be.
+
+    With ``plain``, also the statements of its goals in plain mathematics.
+    """
     if kernel.available() or os.environ.get("CI"):
-        answer = kernel.accept(certificate)
+        answer = kernel.accept(certificate, plain)
         assert answer.accepted, answer.reason

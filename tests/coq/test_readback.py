@@ -46,7 +46,7 @@ from ncd_formal.wires import (
     subtract,
     term,
 )
-from tests.certificates import load
+from tests.certificates import load, single
 from tests.coq import needs_coq
 
 KERNELS = Path(__file__).parents[2] / "kernels"

@@ -34,7 +34,11 @@ from ncd_formal import arrays
 from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
 from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError, one_line
-from ncd_formal.frontends import aten
+from ncd_formal.frontends import (  # the last two fill the table of the first
+    aten,
+    opaque,  # noqa: F401
+    vision,  # noqa: F401
+)
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
 from ncd_formal.frontends.program import Program, ProgramSource
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
@@ -249,7 +253,7 @@ def _decomposed(exported: ExportedProgram) -> ExportedProgram:
         return exported
     table = torch.export.default_decompositions()
     for name in aten.ATEN:
-        table.pop(_overload(name), None)
+        table.pop(aten.overload_of(name), None)
     decomposed: ExportedProgram = exported.run_decompositions(table)
     return decomposed
 
@@ -266,11 +270,6 @@ def _known(node: torch.fx.Node) -> bool:
 
 _SETTINGS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 """Parts of a program that run under a setting → the number of arguments that are the setting."""
-
-
-def _overload(name: str) -> Any:
-    _, packet, overload = name.split(".")
-    return getattr(getattr(torch.ops.aten, packet), overload)
 
 
 def example_sizes(declared: Iterable[Declaration], context: Context) -> dict[str, int]:
@@ -394,10 +393,40 @@ def _one_hot(tensor: Any, num_classes: Any = -1) -> Any:
     return (tensor.unsqueeze(-1) == torch.arange(classes)).to(torch.int64)
 
 
+def _max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """``max_pool1d``, which would turn the size of its operand into a number."""
+    if return_indices:
+        options = (stride, padding, dilation, ceil_mode, return_indices)
+        return _MAX_POOL1D(input, kernel_size, *options)
+
+    def flat(value: Any, other: int) -> Any:
+        return None if value is None else (other, *torch.nn.modules.utils._single(value))
+
+    result = torch.nn.functional.max_pool2d(
+        input.unsqueeze(-2), flat(kernel_size, 1), flat(stride, 1), flat(padding, 0),
+        flat(dilation, 1), ceil_mode,
+    )  # fmt: skip
+    return result.squeeze(-2)
+
+
 _MATH_SQRT = math.sqrt
 _ATTENTION = torch.nn.functional.scaled_dot_product_attention
 _ONE_HOT = torch.nn.functional.one_hot
-_SYMBOLIC = ((_MATH_SQRT, _root), (_ATTENTION, _attention), (_ONE_HOT, _one_hot))
+_MAX_POOL1D = torch.nn.functional.max_pool1d
+_SYMBOLIC = (
+    (_MATH_SQRT, _root),
+    (_ATTENTION, _attention),
+    (_ONE_HOT, _one_hot),
+    (_MAX_POOL1D, _max_pool1d),
+)
 
 
 @contextmanager
@@ -661,12 +690,11 @@ class _Importer:
         try:
             arguments = self._arguments(node, overload)
             self._note_conversion(site, node, arguments)
-            defaults = {
-                a.name: a.default_value for a in overload._schema.arguments if a.has_default_value()
-            }
-            result = aten.apply(site, arguments, defaults)
+            if name in aten.ATEN and aten.ATEN[name].opaque:
+                self._settle(name)
+            result = aten.apply(site, arguments, site.defaults)
             if result is None:
-                return self._opaque(site, overload, arguments, defaults)
+                return self._opaque(site, overload, arguments)
             results = result if isinstance(result, tuple) else (result,)
             values = value if isinstance(value, tuple | list) else (value,)
             settled = tuple(map(self._settled, (site,) * len(results), results, values))
@@ -728,9 +756,11 @@ class _Importer:
         site: Site,
         overload: torch._ops.OpOverload,
         arguments: Mapping[str, Any],
-        defaults: Mapping[str, Any],
     ) -> Any:
-        """An operator known only by its name and attributes, which sees all of its operands."""
+        """An operator known only by its name and attributes, which sees all of its operands.
+
+        One that PyTorch marks as pointwise sees values at one index only.
+        """
         if torch.Tag.nondeterministic_seeded in overload.tags:
             raise RandomError
         self._settle(site.operator)
@@ -739,7 +769,7 @@ class _Importer:
         def show(value: Any) -> str:
             if isinstance(value, Array):
                 operands.append(value)
-                return "_"
+                return "_" if value.kind == "real" else f"_:{value.kind}"
             if isinstance(value, list | tuple):
                 return "[" + ", ".join(map(show, value)) + "]"
             return str(value)
@@ -747,15 +777,19 @@ class _Importer:
         attributes = [
             f"{name}={show(value)}"
             for name, value in arguments.items()
-            if isinstance(value, Array) or name not in defaults or value != defaults[name]
+            if isinstance(value, Array) or name not in site.defaults or value != site.defaults[name]
         ]
         name = f"{site.operator}({', '.join(attributes)})"
-        seen = [o.rank for o in operands]
+        pointwise = torch.Tag.pointwise in overload.tags
+        seen = [0 if pointwise else o.rank for o in operands]
 
         def result(tensor: Any, name: str) -> Array | None:
             if not isinstance(tensor, torch.Tensor):
                 return None
             kind, shape = kind_of(tensor.dtype), site.shape_of(tensor)
+            if pointwise:
+                spread = [arrays.expand(o, shape, site.origin) for o in operands]
+                return arrays.opaque(name, spread, seen, shape, kind, site.origin)
             return arrays.opaque(name, operands, seen, shape, kind, site.origin)
 
         if isinstance(site.result, tuple | list):

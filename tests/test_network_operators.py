@@ -37,6 +37,19 @@ def put(*indices: Tensor | None, accumulate: bool = False) -> Callable[[Tensor, 
     return program
 
 
+def rotary(x: Tensor, angle: Tensor) -> Tensor:
+    """Pairs of neighbours turned by an angle, as products of complex numbers."""
+    turn = torch.polar(torch.ones_like(angle), angle).view(angle.shape[0], 1, angle.shape[1])
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turn).flatten(3).type_as(x)
+
+
+def complex_arithmetic(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    z = torch.complex(x, y)
+    w = (z * z.conj() + z * 2 - z + x) / 3
+    return w.real, w.imag, z.abs(), (-z).transpose(0, 1).real, z[1:].unsqueeze(0).imag
+
+
 Case = tuple[str, Callable[..., Any], dict[str, str]]
 
 CASES: list[Case] = [
@@ -220,6 +233,9 @@ CASES: list[Case] = [
         {"x": "b h n d", "i": "1 : int", "y": "b h 1 d"},
     ),
     ("assigned_where_positive", assigned_where_positive, X),
+    # complex numbers
+    ("rotary", rotary, {"x": "b n h 2*d", "angle": "n d"}),
+    ("complex_arithmetic", complex_arithmetic, {"x": "n+1 m", "y": "n+1 m"}),
     # the rest
     ("cumulative", lambda x: (x.cumprod(1), x.logcumsumexp(0)), X),
     ("logaddexp", lambda x, y: torch.logaddexp(x, y), {"x": "b n", "y": "b n"}),
@@ -301,6 +317,8 @@ def test_what_has_no_definition_is_opaque(
         (lambda x: x[x > 0], X, "a size depends on the values of tensors"),
         (lambda x: x.nonzero(), X, "a size depends on the values of tensors"),
         (lambda x: torch.fft.fft(x), X, "complex numbers"),
+        (lambda x: torch.complex(x, x).exp().real, X, "exp is not known on pairs of real ones"),
+        (lambda x: x / torch.complex(x, x), X, "a division by complex numbers"),
         (lambda x: F.dropout2d(x[..., None]), X, "draws random numbers"),
         (
             lambda x, w: F.conv_transpose1d(x, w, stride=2)[..., : w.shape[2]],

@@ -34,12 +34,14 @@ from ncd_formal import arrays
 from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
 from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError, one_line
-from ncd_formal.frontends import (  # the last two fill the table of the first
+from ncd_formal.frontends import (  # two of them fill the table of the first
     aten,
+    complex_numbers,
     opaque,  # noqa: F401
     vision,  # noqa: F401
 )
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
+from ncd_formal.frontends.complex_numbers import Complex
 from ncd_formal.frontends.program import Program, ProgramSource
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
 from ncd_formal.frontends.symbolic import (
@@ -262,7 +264,8 @@ def _known(node: torch.fx.Node) -> bool:
     """Whether a node of a traced graph can be read as it is."""
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
-        return operator_name(target) in aten.ATEN or operator_name(target) in _ASSERTIONS
+        name = operator_name(target)
+        return name in aten.ATEN or name in _ASSERTIONS or name in complex_numbers.COMPLEX
     if str(target) == "wrap_with_autocast":
         return node.args[2] is False
     return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
@@ -619,6 +622,8 @@ class _Importer:
             return value
         if isinstance(value, bool | int | float | Polynomial):
             return self._site("aten.output", None, "").array(value)
+        if isinstance(value, Complex):
+            raise InputError(f"{self.caller.name} returns complex numbers: give them as real pairs")
         raise InputError(f"{self.caller.name} returns {value!r}, which is no tensor")
 
     # Nodes
@@ -690,6 +695,8 @@ class _Importer:
         try:
             arguments = self._arguments(node, overload)
             self._note_conversion(site, node, arguments)
+            if complex_numbers.involved(value, arguments):
+                return self._settled_pair(site, complex_numbers.apply(site, arguments), value)
             if name in aten.ATEN and aten.ATEN[name].opaque:
                 self._settle(name)
             result = aten.apply(site, arguments, site.defaults)
@@ -750,6 +757,15 @@ class _Importer:
                 f"by PyTorch {show_shape(shape)}"
             )
         return array
+
+    def _settled_pair(self, site: Site, result: Complex | Array, value: Any) -> Complex | Array:
+        """A complex result (or a real one of complex operands), its shape checked."""
+        if isinstance(result, Array):
+            return self._settled(site, result, value)
+        shape = arrays.broadcast_shape([part.shape for part in result.parts], site.origin)
+        if shape != site.shape_of(value):
+            raise InputError(f"{site.origin}: the shape {show_shape(shape)} is not PyTorch's")
+        return result
 
     def _opaque(
         self,

@@ -194,7 +194,7 @@ class Normaliser:
 
     def _renamed(self, axis: str, body: Term, taken: Iterable[str]) -> tuple[str, Term]:
         """A sum over another axis of the same size, its body in normal form."""
-        name = self._fresh(axis, {*taken, *body.axes})
+        name = self._fresh(axis, {*taken, *_names(body)})
         right = self.apply("reduce-rename", m=SUM, x=axis, y=name, a=body)
         return name, self(right.children[1])
 
@@ -838,7 +838,7 @@ class Normaliser:
 
     def _rename_all(self, bound: list[str], body: Term, names: Mapping[str, str]) -> Term:
         """The sums under other names, by way of names that nothing has."""
-        everything = {*bound, *names.values(), *body.axes}
+        everything = {*bound, *names.values(), *_names(body)}
         aside: dict[str, str] = {}
         for axis in bound:
             aside[axis] = self._fresh(axis, {*everything, *aside.values()})
@@ -943,6 +943,12 @@ class Normaliser:
             a, b = of.children
             return self.apply(op.lower(), a=a, b=b)
         return term(op, of)
+
+
+def _names(a: Term) -> set[str]:
+    """The axes of a term, and those that are bound inside it: a new name is none of them."""
+    bound = (n for n in subterms(a) if n.op in {"Reduce", "Opaque"})
+    return {*a.axes, *(name for n in bound for name in str(n.args[1]).split())}
 
 
 def inverse_of(a: Term) -> Term:

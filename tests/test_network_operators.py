@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ncd_formal.equivalence import prove
 from ncd_formal.errors import InputError
+from ncd_formal.frontends.aten import ATEN
+from ncd_formal.frontends.coverage import coverage
 from ncd_formal.frontends.torch_export import import_program
 from tests.test_torch_export import SIZES, agrees
 
@@ -499,3 +501,45 @@ def test_a_mixture_of_experts_is_imported_around_its_choice() -> None:
     program = import_program(Mixture().eval(), {"x": "n 4"})
     assert [name.split(" at ")[0] for name in program.opaque] == ["topk"]
     assert math.prod(s.evaluate({"n": 3}) for s in program.outputs[0].shape) == 12
+
+
+# What is listed --------------------------------------------------------------------------------
+
+
+def test_every_handler_is_listed_and_no_operator_twice() -> None:
+    listed = coverage()
+    names = [row.name for row in listed]
+    assert names == sorted(set(names))
+    states = {row.name: row.state for row in listed}
+    assert all(states[name] == ("opaque" if e.opaque else "known") for name, e in ATEN.items())
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "state"),
+    [
+        (lambda x: x.asin(), "aten.asin.default", "opaque"),
+        (lambda x: torch.addcmul(x, x, x), "aten.addcmul.default", "known"),
+        (lambda x: x.sort(1)[0], "aten.sort.default", "opaque"),
+        (lambda x: torch.cdist(x, x), "aten._cdist_forward.default", "opaque"),
+        (lambda x: torch.randperm(5) + x.sum(), "aten.randperm.default", "refused"),
+        (lambda x: x.nonzero(), "aten.nonzero.default", "refused"),
+        (lambda x: torch.fft.rfft(x).abs(), "aten._fft_r2c.default", "refused"),
+        (lambda x: torch.empty(3) * x.sum(), "aten.empty.memory_format", "refused"),
+    ],
+)
+def test_what_is_listed_is_what_happens(target: Callable[..., Any], name: str, state: str) -> None:
+    (row,) = (row for row in coverage() if row.name == name)
+    assert row.state == state
+    if state == "refused":
+        reason = row.detail.split(" are not ")[0]
+        with pytest.raises(InputError, match=reason):
+            import_program(target, {"x": "n m"})
+        return
+    assert bool(import_program(target, {"x": "n m"}).opaque) is (state == "opaque")
+
+
+def test_what_a_handler_leaves_opaque_is_read_from_its_code() -> None:
+    details = {row.name: row.detail for row in coverage()}
+    assert details["aten.slice_scatter.default"] == "by its definition; opaque for a step"
+    assert "windows that may or may not reach past the end" in details["aten.avg_pool2d.default"]
+    assert details["aten.tanh.default"] == "by its definition"

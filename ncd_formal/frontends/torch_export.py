@@ -265,7 +265,7 @@ def _known(node: torch.fx.Node) -> bool:
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
         name = operator_name(target)
-        return name in aten.ATEN or name in _ASSERTIONS or name in complex_numbers.COMPLEX
+        return name in aten.ATEN or name in ASSERTIONS or name in complex_numbers.COMPLEX
     if str(target) == "wrap_with_autocast":
         return node.args[2] is False
     return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
@@ -656,7 +656,7 @@ class _Importer:
             return self.values[source][index]
         if isinstance(node.target, torch._ops.OpOverload):
             name = operator_name(node.target)
-            if name in _ASSERTIONS:
+            if name in ASSERTIONS:
                 if name.startswith("aten._assert_async"):
                     self._note_assertion(node)
                 return None
@@ -824,8 +824,23 @@ class _Importer:
             site.note(f"dtype conversions are exact: {str(to).removeprefix('torch.')}")
 
 
+def refusal(overload: torch._ops.OpOverload) -> str | None:
+    """Why a program with an operator that has no handler is refused; None where it is opaque."""
+    if torch.Tag.nondeterministic_seeded in overload.tags:
+        return "draws random numbers"
+    if torch.Tag.dynamic_output_shape in overload.tags:
+        return "a size depends on the values of tensors"
+    if torch.Tag.data_dependent_output in overload.tags:
+        return "a number depends on the values of tensors"
+    if operator_name(overload).startswith(_UNINITIALISED):
+        return "memory that is not initialised is no value"
+    if operator_name(overload).startswith("aten._fft"):
+        return "complex numbers are not values of the calculus"
+    return None
+
+
 _UNINITIALISED = ("aten.empty", "aten.new_empty")
-_ASSERTIONS = frozenset(
+ASSERTIONS = frozenset(
     {
         "aten._assert_async.default",
         "aten._assert_async.msg",

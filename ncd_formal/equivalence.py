@@ -320,6 +320,7 @@ class Proof:
             lambda: written_out("linear"),
             lambda: written_out("all"),
             lambda: written_out("numbers", contract=True),
+            lambda: written_out("all", contract=True),
             lambda: written_out("all", unroll=True),
         )
         for strategy in strategies:

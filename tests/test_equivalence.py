@@ -22,16 +22,13 @@ from tests.programs.wrong import PAIRS as WRONG
 
 OUT_OF_REACH = {
     "boolean_mask_is_sdpa": "the condition that every row has a key is not used yet",
-    "causal_linear_attention_in_chunks": "a comparison of split indices, digit by digit",
     "cross_entropy_with_one_hot_labels": "a sum against a one-hot is a read by data",
     "flash_attention_loop": "an unrolled loop over blocks of a symbolic size",
     "flip_of_flattened_axes": "a flip of a product of axes flips each of them",
-    "product_with_identity": "a sum against an equality of indices picks one summand",
     "relu_from_absolute_value": "the larger of two by cases on a comparison of data",
     "relu_is_where": "the larger of two by cases on a comparison of data",
     "repeat_is_cat": "outputs whose dimensions are cut differently",
-    "residual_folds_into_weight": "a sum against an equality of indices picks one summand",
-    "rotary_half_rotated_after_permuting": "a comparison of split indices, digit by digit",
+    "rotary_half_rotated_after_permuting": "a free axis of two indices, one at a time",
     "sigmoid_of_negative": "1 − a/(a + b) = b/(a + b): sums over a common denominator",
     "stack_rewritten": "two layers at once; they are to be swept one at a time",
     "tanh_is_scaled_sigmoid": "tanh has no laws",

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
@@ -280,8 +281,18 @@ def check(
 
 
 @app.command()
-def doctor(as_json: _Json = False) -> int:
+def doctor(
+    operators: Annotated[
+        bool,
+        typer.Option(
+            "--ops", help="List PyTorch's operators instead: known, opaque or refused, and why."
+        ),
+    ] = False,
+    as_json: _Json = False,
+) -> int:
     """Say what is installed, and whether it works."""
+    if operators:
+        return _list_operators(as_json)
     from ncd_formal.doctor import Finding, examine
 
     findings: list[Finding] = []
@@ -300,6 +311,25 @@ def doctor(as_json: _Json = False) -> int:
         for finding in findings:
             print(f"{finding.state:<8} {finding.name:<12} {finding.detail}")
     return HOLDS if healthy else FAILED
+
+
+def _list_operators(as_json: bool) -> int:
+    with _progress("reading the table of operators"):
+        try:
+            from ncd_formal.frontends.coverage import coverage
+        except ImportError:
+            raise InputError("operators are PyTorch's: pip install 'ncd_formal[torch]'") from None
+        rows = coverage()
+    counts = Counter(row.state for row in rows)
+    if as_json:
+        listed = {row.name: {"state": row.state, "detail": row.detail} for row in rows}
+        _print_json({"version": __version__, "counts": counts, "operators": listed})
+    else:
+        width = max(len(row.name) for row in rows)
+        for row in rows:
+            print(f"{row.state:<8} {row.name:<{width}} {row.detail}")
+        print(", ".join(f"{number} {state}" for state, number in counts.items()))
+    return HOLDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

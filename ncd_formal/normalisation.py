@@ -33,7 +33,7 @@ from math import factorial, prod
 from typing import Literal
 
 from ncd_formal.rules import Judge, table
-from ncd_formal.sizes import Polynomial, size
+from ncd_formal.sizes import Polynomial, divide, size
 from ncd_formal.wires import (
     INDEX_TEXT,
     MAX,
@@ -50,6 +50,7 @@ from ncd_formal.wires import (
     exp,
     indices_of,
     inverse,
+    is_axis,
     mul,
     reduce,
     select,
@@ -665,7 +666,38 @@ class Normaliser:
         for name in ("predicate-true", "predicate-false"):
             if self.allows(name, p=text):
                 return self.apply(name, p=text)
-        return term("Predicate", text)
+        return self._digits(text) or term("Predicate", text)
+
+    def _digits(self, text: str, both: bool = False) -> Term | None:
+        """A comparison of two-digit numbers by its first digits, where the last are compared.
+
+        Where that depends on the indices, it is written out if ``both`` is asked for.
+        """
+        p, context = size(text), self.judge.context
+        for x in sorted(filter(is_axis, p.variables)):
+            shares = [divide(Polynomial({m: c}), context.axes[x]) for m, c in p.terms]
+            q = sum((share for share in shares if share is not None), size(0))
+            if not any(map(is_axis, q.variables)) or context.axes[x].constant == 1:
+                continue
+            r = p - context.axes[x] * q
+            known = context.nonnegative(r) or context.nonnegative(-1 - r)
+            if (known or both) and self.allows("predicate-digits", p=text, q=str(q), x=x):
+                parts = self.apply("predicate-digits", p=text, q=str(q), x=x).children
+                last, first, before = (self.predicate(str(t.args[0])) for t in parts)
+                if last.op == "Constant":
+                    return self.select(last, first, before)
+                return self._blend(last, first, before)
+        return None
+
+    def _blend(self, c: Term, a: Term, b: Term) -> Term:
+        """A choice between truth values as c·a + b − b·c."""
+        self.apply("select-boolean", c=c, a=a, b=b)
+        self.back("not-boolean", a=c)
+        opposite = mul(MINUS_ONE, c)
+        self.apply("mul-comm", a=term("Not", c), b=b)
+        self.apply("distribute", a=b, b=ONE, c=opposite)
+        rest = self.add(self.mul(b, ONE), self.mul(b, self.mul(MINUS_ONE, c)))
+        return self.add(self.mul(c, a), rest)
 
     def negation(self, a: Term) -> Term:
         """not a."""
@@ -819,11 +851,81 @@ class Normaliser:
             return body
         return self(right.children[1])
 
+    def _last(self, axis: str, body: Term) -> Term | None:
+        """A sum over x ≤ y as the sum over x < y, and the term at y; over x = y, that term alone.
+
+        With ``expand`` "all" only: where x < y remains, and the comparison of two-digit numbers
+        written out for their digits.
+        """
+        inner = body
+        while inner.op == "Reduce" and inner.children[0] is SUM:
+            inner = inner.children[1]
+        factors = list(_factors(inner))
+        for f in factors:
+            if f.op != "Predicate" or axis not in f.axes:
+                continue
+            p = size(str(f.args[0]))
+            digits = self._digits(str(p), both=True) if self.expand == "all" else None
+            if digits is not None:
+                if inner is not body:
+                    return self._inwards(axis, body)
+                rest = [g for g in factors if g is not f]
+                self._mul(f, self._comb(rest) if rest else ONE)
+                product = self.mul(digits, self._comb(rest)) if rest else digits
+                return self.reduce(SUM, axis, product)
+            y = next(iter((p + size(axis)).variables), "")
+            single = term("Predicate", str(-p))
+            if p + size(axis) is not size(y or 0) or not (
+                single in factors or self.expand == "all"
+            ):
+                continue
+            if inner is not body:
+                return self._inwards(axis, body)
+            rest = [g for g in factors if g is not f]
+            a = self._comb(rest) if rest else ONE
+            if not self.allows("sum-last", x=axis, y=y, a=a):
+                continue
+            try:
+                right = self.apply("sum-last", x=axis, y=y, a=a)
+            except ValueError:  # y is bound inside
+                continue
+            self._mul(f, a)
+            before, last = right.children
+            less = before.children[1].children[0]
+            if single in rest:
+                self._contradiction(less, single, [g for g in rest if g is not single])
+                before = ZERO
+            else:
+                before = self.mul(self.predicate(str(less.args[0])), a)
+            return self.add(self.reduce(SUM, axis, before), self(last))
+        return None
+
+    def _inwards(self, axis: str, body: Term) -> Term | None:
+        """A sum of sums with the outer one brought inside."""
+        inner, a = str(body.args[1]), body.children[1]
+        if not self.allows("reduce-swap", m=SUM, x=axis, y=inner, a=a):
+            return None
+        self.apply("reduce-swap", m=SUM, x=axis, y=inner, a=a)
+        return self.reduce(SUM, inner, self.reduce(SUM, axis, a))
+
+    def _contradiction(self, less: Term, single: Term, others: list[Term]) -> None:
+        """Log that [x < y]·([x ≥ y]·…) is 0."""
+        self.apply("predicate-not", p=less.args[0])
+        self.apply("boolean-contradiction", a=less)
+        if others:
+            rest = self._comb(others)
+            self._mul(single, rest)
+            self.back("mul-assoc", a=less, b=single, c=rest)
+            self.mul(ZERO, rest)
+
     def _sum(self, axis: str, body: Term) -> Term:
         if body.op == "Add":
             a, b = body.children
             self.apply("sum-add", x=axis, a=a, b=b)
             return self.add(self.reduce(SUM, axis, a), self.reduce(SUM, axis, b))
+        split = self._last(axis, body)
+        if split is not None:
+            return split
         if body.op == "Mul":
             outside, inside = self._divide_factors(axis, list(_factors(body)))
             if self.contract:  # everything stays under the sums but the number

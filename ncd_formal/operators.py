@@ -350,12 +350,21 @@ def standard_deviation(
 
 def cumulative_sum(x: Array, dim: int, origin: str = "cumulative_sum") -> Array:
     """``out[…, t, …] = Σ_s [s ≤ t] · x[…, s, …]``: a sum limited by the predicate "not after t"."""
+    return _cumulative("Sum", x, dim, 0, origin)
+
+
+def cumulative_product(x: Array, dim: int, origin: str = "cumulative_product") -> Array:
+    """``out[…, t, …] = Π_s where(s ≤ t, x[…, s, …], 1)``."""
+    return _cumulative("Product", x, dim, 1, origin)
+
+
+def _cumulative(monoid: str, x: Array, dim: int, unit: int, origin: str) -> Array:
     (dim,) = _dimensions(x, (dim,), origin)
     limit = causal_mask(x.shape[dim], x.shape[dim], origin=origin)
     for _ in range(x.rank - dim - 1):
         limit = unsqueeze(limit, -1, origin)
-    seen = pointwise("where", limit, unsqueeze(x, dim, origin), number(0), origin=origin)
-    return reduce("Sum", seen, (dim + 1,), origin)
+    seen = pointwise("where", limit, unsqueeze(x, dim, origin), number(unit), origin=origin)
+    return reduce(monoid, seen, (dim + 1,), origin)
 
 
 # Softmax and norms ---------------------------------------------------------------------------
@@ -873,6 +882,108 @@ def convolution(
     )
     result = view(result, (result.shape[0], groups * outputs, *result.shape[3:]), origin)
     return _scale_and_shift(result, None, _per_channel(bias, result.rank, origin), origin)
+
+
+def transposed_convolution(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Extent | Sequence[Extent] = 1,
+    padding: Extent | Sequence[Extent] = 0,
+    output_padding: Extent | Sequence[Extent] = 0,
+    dilation: Extent | Sequence[Extent] = 1,
+    groups: Extent = 1,
+    origin: str = "transposed_convolution",
+) -> Array:
+    """The transpose of :func:`convolution`: every value spreads along the kernel.
+
+    ``out[b, o, t] = Σ_{c, i, k} [stride·i + dilation·k = t + padding] · x[b, c, i] · w[c, o, k]``
+    with x (batch, channels, positions…) and weight (channels, outputs / groups, widths…).  There
+    are ``stride·(n − 1) + dilation·(width − 1) + 1 − 2·padding + output_padding`` positions.
+
+    Written by phases, as t + padding = stride·m + r: the taps at r, stride + r, … of the kernel
+    meet the values at m, m − 1, ….  So it is windows and a contraction again, and one linear layer
+    for each position where stride and width are equal.
+
+    Errors: InputError for shapes that disagree, and for a stride, width and dilation that are
+    symbolic unless the stride is 1 or divides the width.
+    """
+    spatial = x.rank - 2
+    if spatial < 1 or weight.rank != x.rank:
+        raise InputError(
+            f"{origin}: {show_shape(x.shape)} and weight {show_shape(weight.shape)} do not fit: "
+            "both have two dimensions and one for each position"
+        )
+    groups = _extent(groups)
+    channels, outputs = _share(x, 1, groups, origin), weight.shape[1]
+    if weight.shape[0] is not x.shape[1]:
+        raise InputError(
+            f"{origin}: {show_shape(x.shape)} and the weight {show_shape(weight.shape)} do not "
+            f"fit: {x.shape[1]} is not {weight.shape[0]}"
+        )
+    batch, counts = x.shape[0], x.shape[2:]
+    settings = [
+        tuple(map(_extent, each))
+        for each in zip(
+            *(_each(v, spatial, origin) for v in (stride, padding, output_padding, dilation)),
+            strict=True,
+        )
+    ]
+    one = size(1)
+    spans = [
+        gap * (w - 1) + 1 for w, (_, _, _, gap) in zip(weight.shape[2:], settings, strict=True)
+    ]
+    taps: list[Polynomial] = []
+    for dim, (step, _, _, gap) in enumerate(settings, start=2):
+        if step is not one:
+            weight = _spread(weight, dim, gap, origin)
+            gap = one
+        phases = _rounded_up(weight.shape[dim], step, origin)
+        weight = pad(weight, dim, 0, phases * step - weight.shape[dim], origin=origin)
+        taps.append(phases)
+        reach = gap * (phases - 1)
+        x = windows(pad(x, dim, reach, reach, origin=origin), dim, phases, 1, gap, origin)
+    steps = [step for step, _, _, _ in settings]
+    phased = [extent for pair in zip(taps, steps, strict=True) for extent in pair]
+    weight = view(weight, (groups, channels, outputs, *phased), origin)
+    for k, phases in enumerate(taps):
+        weight = arrays.affine(weight, 3 + 2 * k, phases, phases - 1, -1, origin)
+    x = view(x, (batch, groups, channels, *x.shape[2:]), origin)
+    m, q, r = ([f"{letter}{k}" for k in range(spatial)] for letter in "mqr")
+    kernel = " ".join(f"{a} {b}" for a, b in zip(q, r, strict=True))
+    fine = " ".join(f"{a} {b}" for a, b in zip(m, r, strict=True))
+    pattern = f"b g c {' '.join(m)} {' '.join(q)}, g c o {kernel} -> b g o {fine}"
+    full = contract(pattern, x, weight, origin=origin)
+    lengths = [a * b for a, b in zip(full.shape[3::2], full.shape[4::2], strict=True)]
+    full = view(full, (batch, groups * outputs, *lengths), origin)
+    for dim, (step, margin, beyond, _) in enumerate(settings, start=2):
+        length = step * (counts[dim - 2] - 1) + spans[dim - 2] + beyond - margin * 2
+        missing = margin + length - full.shape[dim]
+        if (missing.constant or 0) > 0:
+            full = pad(full, dim, 0, missing, origin=origin)
+        if margin.terms or length is not full.shape[dim]:
+            full = arrays.affine(full, dim, length, margin, origin=origin)
+    return _scale_and_shift(full, None, _per_channel(bias, full.rank, origin), origin)
+
+
+def _spread(x: Array, dim: int, gap: Polynomial, origin: str) -> Array:
+    """``x`` with ``gap`` − 1 zeros between neighbours along ``dim``."""
+    if gap is size(1):
+        return x
+    extent = x.shape[dim]
+    spaced = pad(unsqueeze(x, dim + 1, origin), dim + 1, 0, gap - 1, origin=origin)
+    shape = (*x.shape[:dim], extent * gap, *x.shape[dim + 1 :])
+    return arrays.affine(view(spaced, shape, origin), dim, gap * (extent - 1) + 1, origin=origin)
+
+
+def _rounded_up(extent: Polynomial, step: Polynomial, origin: str) -> Polynomial:
+    """The least number of steps that hold ``extent``."""
+    share = divide(extent, step)
+    if share is not None:
+        return share
+    if extent.constant is None or step.constant is None:
+        raise InputError(f"{origin}: the stride {step} does not divide the width {extent}")
+    return size(-(-extent.constant // step.constant))
 
 
 def _each(value: Extent | Sequence[Extent], count: int, origin: str) -> tuple[Extent, ...]:

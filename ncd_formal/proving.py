@@ -174,6 +174,7 @@ class Proof:
             lambda: written_out("linear"),
             lambda: written_out("all"),
             lambda: written_out("numbers", contract=True),
+            lambda: written_out("all", contract=True),
             lambda: written_out("all", unroll=True),
         )
         for strategy in strategies[:2] if effort == "normal" else strategies:

@@ -571,11 +571,11 @@ def _whole(context: Context, p: Argument) -> Argument:
     return Fraction(value)
 
 
-def _axis(context: Context, axis: Argument) -> Argument:
+def _position(context: Context, axis: Argument) -> Argument:
     """The index of an axis, as an expression."""
     if not is_axis(str(axis)):
         raise ValueError(f"{axis} is not an axis")
-    return str(size(str(axis)))
+    return str(axis)
 
 
 def _inside(context: Context, axis: Argument) -> Argument:
@@ -609,11 +609,12 @@ COMPUTED: Mapping[str, Callable[..., Argument]] = {
     "root": _root,
     "plus": _polynomials(lambda p, q: p + q),
     "times": _polynomials(lambda p, q: p * q),
+    "minus": _polynomials(lambda p, q: p - q),
     "minus-one-minus": lambda context, p: str(-1 - size(str(p))),
+    "position": _position,
     "share": _exact,
     "number": _whole,
     "extent": lambda context, axis: str(context.axes[str(axis)]),
-    "axis": _axis,
     "inside": _inside,
     "rename": _renamed,
     "at": _at,
@@ -647,8 +648,8 @@ _SORTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "bigint": (("Literal",), "BigInt"),
     "root": (("BigRat",), "BigRat"),
     "number": (("String",), "BigRat"),
-    **dict.fromkeys(("plus", "times", "share"), (("String", "String"), "String")),
-    **dict.fromkeys(("minus-one-minus", "axis", "extent", "inside"), (("String",), "String")),
+    **dict.fromkeys(("plus", "minus", "times", "share"), (("String", "String"), "String")),
+    **dict.fromkeys(("minus-one-minus", "extent", "inside", "position"), (("String",), "String")),
     **dict.fromkeys(("rename", "at"), (("Term", "String", "String"), "Term")),
     "reverse": (("Term", "String"), "Term"),
     "unroll": (("Monoid", "String", "Term"), "Term"),

@@ -232,6 +232,34 @@ Proof.
   apply negb_true_iff. rewrite <- holds_not. apply Z.leb_le, (K M ok splits).
   change (in_range G M (leaves_of G (index_of v 0)) r). range.
 Qed.
+Lemma axes_of_close e : axes_of (close e) = [].
+Proof. induction e; cbn; auto; now rewrite IHe1, IHe2. Qed.
+(* Digits in base l: where the last ones differ by less than l, the others decide, or they do. *)
+Lemma holds_digits (l z q : Z) : (0 <= l + (z + -1 * (l * q)) -> 0 <= l + -1 + -1 * (z + -1 * (l * q)) ->
+  holds z = if holds (z + -1 * (l * q)) then holds q else holds (q + -1))%Z.
+Proof.
+  intros A B. unfold holds.
+  destruct (Z.leb_spec 0 (z + -1 * (l * q))), (Z.leb_spec 0 z), (Z.leb_spec 0 q),
+    (Z.leb_spec 0 (q + -1)); try reflexivity; try lia; exfalso; nia.
+Qed.
+Lemma sound_predicate_digits : law_sound law_predicate_digits.
+Proof.
+  open_path p.
+  pose proof (K M ok splits r) as Low. pose proof (K0 M ok splits r) as High.
+  unfold index_at in *. rewrite (K1 M ok splits r), (K2 M ok splits r), vselect_truth.
+  cbn [index_value eval Minus] in *. rewrite !close_eval in *.
+  assert (R : forall l, (forall a, In a l -> In a (leaves_of G (index_of v 0)) \/
+      In a (leaves_of G (index_of v 1))) -> in_range G M l r).
+  { intros l H a Ha. destruct (H a Ha); [apply Rl | apply Rr];
+      rewrite ?without_in, ?app_nil_r, ?in_app_iff; tauto. }
+  unfold leaves_of, Minus in Low, High, R. cbn [axes_of] in Low, High.
+  rewrite ?axes_of_close in Low, High. cbn [app] in Low, High.
+  rewrite (holds_digits (eval (sizes M) (fun _ => 0%Z) (extent G (axis_of v 0))) _
+    (eval (sizes M) (get G M r) (index_of v 1))).
+  2: apply Low, R; intros a; rewrite ?flat_map_app, ?in_app_iff; cbn; tauto.
+  2: apply High, R; intros a; rewrite ?flat_map_app, ?in_app_iff; cbn; tauto.
+  now destruct (holds _).
+Qed.
 Lemma sound_not_boolean : law_sound law_not_boolean.
 Proof. by_value vnot_boolean. Qed.
 Lemma sound_not_not : law_sound law_not_not.

@@ -432,6 +432,66 @@ Proof.
   exfalso. apply (K0 (axis_of v 1)); [|exact Ha]. rewrite alone_leaves by assumption. now left.
 Qed.
 
+(* A sum up to m is the sum of what is before m, and the term at m. *)
+Lemma vfold_sum_last n m f g a : m < n -> (forall i, i < n -> real (a i)) ->
+  (forall i, i < n -> f i = vmul (truth (Wires.holds (Z.of_nat m - Z.of_nat i))) (a i)) ->
+  (forall i, i < n -> g i = vmul (truth (Wires.holds (Z.of_nat m - Z.of_nat i - 1))) (a i)) ->
+  vfold Sum n f = vadd (vfold Sum n g) (a m).
+Proof.
+  intros Hm A F H. set (h i := if Nat.eqb i m then a i else Fin 0).
+  assert (E : forall k, vfold Sum (S k) h = if Nat.leb m k then a m else Fin 0).
+  { unfold vfold. intros k. rewrite reduce_positive by lia. cbn [value_alone value_op].
+    induction k as [|k IH].
+    - rewrite Red_1. unfold h. destruct m; reflexivity.
+    - rewrite Red_S, IH by lia. unfold h.
+      destruct (Nat.leb_spec m k), (Nat.leb_spec m (S k)), (Nat.eqb_spec (S k) m);
+        try lia; subst; cbn; try (f_equal; ring).
+      + pose proof (A m Hm) as R. destruct (a m); cbn in *; try tauto. f_equal. ring.
+      + pose proof (A (S k) Hm) as R. destruct (a (S k)); cbn in *; try tauto. f_equal. ring. }
+  transitivity (vadd (vfold Sum n g) (vfold Sum n h)).
+  - unfold vfold. rewrite !reduce_positive by lia. cbn [value_alone value_op].
+    rewrite <- (Red_op _ vadd_assoc vadd_comm). apply Red_ext; [lia|]. intros i Hi.
+    rewrite (F i Hi), (H i Hi). pose proof (A i Hi) as R. unfold h, Wires.holds.
+    destruct (Z.leb_spec 0 (Z.of_nat m - Z.of_nat i)),
+      (Z.leb_spec 0 (Z.of_nat m - Z.of_nat i - 1)), (Nat.eqb_spec i m); try lia;
+      destruct (a i); cbn in *; try tauto; f_equal; ring.
+  - f_equal. destruct n as [|k]; [lia|]. rewrite E. destruct (Nat.leb_spec m k); [reflexivity|lia].
+Qed.
+
+Lemma sound_sum_last : law_sound law_sum_last.
+Proof.
+  open_law. at_path p. destruct K as (Ax & Ay & E), K4 as [_ S].
+  set (x := axis_of v 0) in *. set (y := axis_of v 1) in *.
+  assert (N : x <> y).
+  { intros H. apply (K0 x); rewrite alone_leaves; auto; [now left|]. rewrite H. now left. }
+  assert (Y : In y (leaves_of G (index_of v 0))).
+  { destruct (in_dec Pos.eq_dec y (leaves_of G (index_of v 0))) as [|No]; [assumption|exfalso].
+    pose proof (K2 M ok splits (put1 r y 0%Z)) as P. pose proof (K2 M ok splits (put1 r y 1%Z)) as Q.
+    unfold index_at in P, Q. cbn [index_value eval Minus] in P, Q. fold x y in P, Q.
+    rewrite (eval_get_agree G M (put1 r y 0%Z) (put1 r y 1%Z)) in P.
+    - rewrite P, !alone_get in Q by assumption. unfold put1 in Q. rewrite Pos.eqb_refl in Q.
+      destruct (Pos.eqb_spec x y); [contradiction|lia].
+    - intros b Hb. unfold put1. destruct (Pos.eqb_spec b y); [subst; contradiction|reflexivity]. }
+  assert (B : (0 <= r y < size_of G M y)%Z).
+  { apply Rl. rewrite without_in, alone_leaves, app_nil_r, without_in, in_app_iff by assumption.
+    cbn. rewrite app_nil_r. intuition congruence. }
+  rewrite !fold_at by reflexivity. unfold index_at in S. rewrite (S M ok splits).
+  cbn [index_value eval]. fold y. rewrite alone_get by assumption.
+  rewrite <- (Z2Nat.id (r y)) by lia. rewrite <- (alone_put G M r x) by assumption.
+  assert (At : forall i, get G M (put G M r x (Z.of_nat i)) y = r y
+    /\ get G M (put G M r x (Z.of_nat i)) x = Z.of_nat i).
+  { intros i. rewrite !alone_get, !alone_put by assumption. unfold put1. rewrite Pos.eqb_refl.
+    destruct (Pos.eqb_spec y x); [congruence|auto]. }
+  apply vfold_sum_last with (m := Z.to_nat (r y))
+    (a := fun i => denote G M (term_of v 0) (put G M r x (Z.of_nat i)) p).
+  - unfold length_of. rewrite (E M ok splits). lia.
+  - intros i Hi. apply has_real. fact_under K1.
+  - intros i Hi. rewrite (K2 M ok splits). unfold index_at. cbn [index_value eval Minus].
+    fold x y. destruct (At i) as [-> ->]. do 3 f_equal. lia.
+  - intros i Hi. rewrite (K3 M ok splits). unfold index_at. cbn [index_value eval Minus].
+    fold x y. destruct (At i) as [-> ->]. do 3 f_equal. lia.
+Qed.
+
 Lemma sound_reduce_reverse : law_sound law_reduce_reverse.
 Proof.
   open_law. destruct K1 as [_ S]. unfold fold.

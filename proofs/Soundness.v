@@ -60,6 +60,7 @@ Proof.
   apply Forall_cons; [exact sound_predicate_not|].
   apply Forall_cons; [exact sound_predicate_true|].
   apply Forall_cons; [exact sound_predicate_false|].
+  apply Forall_cons; [exact sound_predicate_digits|].
   apply Forall_cons; [exact sound_not_boolean|].
   apply Forall_cons; [exact sound_not_not|].
   apply Forall_cons; [exact sound_not_false|].
@@ -105,6 +106,7 @@ Proof.
   apply Forall_cons; [exact sound_reduce_swap|].
   apply Forall_cons; [exact sound_product_swap|].
   apply Forall_cons; [exact sound_reduce_rename|].
+  apply Forall_cons; [exact sound_sum_last|].
   apply Forall_cons; [exact sound_reduce_reverse|].
   apply Forall_cons; [exact sound_reduce_unroll|].
   apply Forall_cons; [exact sound_cases|].

@@ -281,6 +281,11 @@ Definition law_predicate_false := Law "predicate-false"
   (Op (Plain (Constant (0 # 1))) [])
   [InRange (IMinus (ILit (-1)) (IVar 0))]%nat.
 
+Definition law_predicate_digits := Law "predicate-digits"
+  (Op (AnyPredicate 0) [])
+  (Op (Plain Select) [Op (AnyPredicate 2) []; Op (AnyPredicate 1) []; Op (AnyPredicate 3) []])
+  [InRange (IPlus (IExtent 0) (IMinus (IVar 0) (ITimes (IExtent 0) (IVar 1)))); InRange (IMinus (IPlus (IExtent 0) (ILit (-1))) (IMinus (IVar 0) (ITimes (IExtent 0) (IVar 1)))); IndexIs 2 (IMinus (IVar 0) (ITimes (IExtent 0) (IVar 1))); IndexIs 3 (IPlus (IVar 1) (ILit (-1)))]%nat.
+
 Definition law_not_boolean := Law "not-boolean"
   (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
   (Op (Plain Not) [Var 0])
@@ -506,6 +511,11 @@ Definition law_reduce_rename := Law "reduce-rename"
   (Op (AnyReduce (MonoidVar 0) 1) [Var 1])
   [SameAxis 0 1; Independent 1 0; Substituted 0 1 0 0 (IAxis 1)]%nat.
 
+Definition law_sum_last := Law "sum-last"
+  (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Op (AnyPredicate 0) []; Var 0]])
+  (Op (Plain Add) [Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Op (AnyPredicate 1) []; Var 0]]; Var 1])
+  [SameAxis 0 1; Disjoint 0 1; Known real_fact 0; IndexIs 0 (IMinus (IAxis 1) (IAxis 0)); IndexIs 1 (IPlus (IMinus (IAxis 1) (IAxis 0)) (ILit (-1))); Substituted 0 1 0 0 (IAxis 1)]%nat.
+
 Definition law_reduce_reverse := Law "reduce-reverse"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Op (AnyReduce (MonoidVar 0) 0) [Var 1])
@@ -662,6 +672,7 @@ Definition table : list law := [
   law_predicate_not;
   law_predicate_true;
   law_predicate_false;
+  law_predicate_digits;
   law_not_boolean;
   law_not_not;
   law_not_false;
@@ -707,6 +718,7 @@ Definition table : list law := [
   law_reduce_swap;
   law_product_swap;
   law_reduce_rename;
+  law_sum_last;
   law_reduce_reverse;
   law_reduce_unroll;
   law_cases;

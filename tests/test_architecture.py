@@ -55,6 +55,8 @@ HEAVY = {"torch", "triton", "egglog", "z3", "sympy"}
 MAY_LOAD = {
     "frontends/torch_export": {"torch", "sympy"},
     "frontends/aten": {"torch"},
+    "frontends/complex_numbers": {"torch"},
+    "frontends/coverage": {"torch"},
     "frontends/symbolic": {"torch", "sympy"},
     "realize/interpreter": {"torch", "triton"},
     "realize/compilation": {"torch", "triton"},

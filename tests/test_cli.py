@@ -326,6 +326,21 @@ def test_doctor_examines_this_installation(run: Run) -> None:
     )
 
 
+def test_doctor_lists_operators(run: Run) -> None:
+    outcome = run("doctor", "--ops", "--json")
+    assert outcome.code == 0
+    listed = json.loads(outcome.out)
+    states = {name: row["state"] for name, row in listed["operators"].items()}
+    assert states["aten.softmax.int"] == states["aten._assert_async.msg"] == "known"
+    assert states["aten.topk.default"] == states["aten.asin.default"] == "opaque"
+    assert states["aten.rand.default"] == states["aten.nonzero.default"] == "refused"
+    assert sum(listed["counts"].values()) == len(states)
+    plain = run("doctor", "--ops")
+    assert "refused  aten.rand.default" in plain.out
+    assert "draws random numbers" in plain.out
+    assert "opaque for a step" in plain.out
+
+
 @pytest.mark.parametrize("state, code", [("ok", 0), ("missing", 0), ("broken", 1)])
 def test_doctor_fails_on_what_is_broken(
     run: Run, monkeypatch: pytest.MonkeyPatch, state: State, code: int

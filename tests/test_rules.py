@@ -122,6 +122,7 @@ def axis_variables(rule: Rule) -> frozenset[str]:
         "Reduce": (1,), "extent": (0,), "inside": (0,), "rename": (1, 2), "reverse": (1,),
         "unroll": (1,), "independent": (0,), "disjoint": (0, 1), "nonempty": (0,),
         "unsplit": (0,), "split": (0, 1, 2), "split-masked": (0, 1, 2), "same-axis": (0, 1),
+        "position": (0,),
     }  # fmt: skip
     found: set[str] = set()
 

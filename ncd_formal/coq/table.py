@@ -45,12 +45,13 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "Predicate": ("index",),
     "Constant": ("number",),
     "plus": ("index", "index"),
+    "minus": ("index", "index"),
     "times": ("index", "index"),
     "minus-one-minus": ("index",),
     "number": ("index",),
-    "axis": ("axis",),
     "extent": ("axis",),
     "inside": ("axis",),
+    "position": ("axis",),
     "rename": ("term", "axis", "axis"),
     "at": ("term", "axis", "index"),
     "reverse": ("term", "axis"),
@@ -229,16 +230,18 @@ class _Translation:
     def index(self, expression: Expression) -> str:
         if isinstance(expression, Symbol):
             return f"IVar {self.number('index', expression)}"
+        if isinstance(expression, str):
+            return f"ILit ({int(expression)})"
         assert isinstance(expression, tuple)
         operator, *arguments = expression
-        if operator in {"plus", "times"}:
+        if operator in {"plus", "minus", "times"}:
             a, b = map(self.index, arguments)
             return f"I{str(operator).capitalize()} ({a}) ({b})"
         if operator == "minus-one-minus":
             return f"IMinus (ILit (-1)) ({self.index(arguments[0])})"
         x = self.number("axis", arguments[0])
-        if operator in {"axis", "extent"}:
-            return f"I{str(operator).capitalize()} {x}"
+        if operator in {"extent", "position"}:
+            return f"{'IExtent' if operator == 'extent' else 'IAxis'} {x}"
         assert operator == "inside", operator
         return f"IMinus (IMinus (IExtent {x}) (ILit 1)) (IAxis {x})"
 

@@ -83,6 +83,11 @@ class Site:
     """Whether the first operand lies in memory row by row, from the start of its storage."""
 
     @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the operator's arguments, by their names in ATen's schema."""
+        return {a.name: a.default_value for a in _schema(self.operator) if a.has_default_value()}
+
+    @cached_property
     def name(self) -> str:
         """The operator in everyday words: ``softmax``."""
         return self.operator.split(".")[1].lstrip("_")
@@ -203,6 +208,8 @@ class Entry:
 
     handler: Handler
     takes: frozenset[str]
+    opaque: bool = False
+    """Whether the operator has no definition, but is known to see a part of its operands only."""
 
 
 ATEN: dict[str, Entry] = {}
@@ -219,14 +226,20 @@ _IMMATERIAL = frozenset(
 _RENAMED = {"self": "x", "input": "x"}
 
 
-def _arguments(name: str) -> list[str]:
-    """The arguments of an operator by their names in ATen's schema."""
-    packet, overload = name.split(".")
-    schema = getattr(getattr(torch.ops.aten, packet), overload)._schema
-    return [argument.name for argument in schema.arguments]
+def overload_of(name: str) -> torch._ops.OpOverload:
+    """``torch.ops.aten.softmax.int`` for ``"aten.softmax.int"``."""
+    _, packet, overload = name.split(".")
+    found: torch._ops.OpOverload = getattr(getattr(torch.ops.aten, packet), overload)
+    return found
 
 
-def aten(*names: str) -> Callable[[H], H]:
+def _schema(name: str) -> Sequence[Any]:
+    """The arguments of an operator in ATen's schema."""
+    arguments: Sequence[Any] = overload_of(name)._schema.arguments
+    return arguments
+
+
+def aten(*names: str, opaque: bool = False) -> Callable[[H], H]:
     """Register a handler for operators: ``@aten("softmax.int", "_softmax.default")``."""
 
     def register(handler: H) -> H:
@@ -234,8 +247,8 @@ def aten(*names: str) -> Callable[[H], H]:
         for name in names:
             takes = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
             if any(p.kind is p.VAR_KEYWORD for p in parameters):
-                takes |= {_RENAMED.get(a, a) for a in _arguments(name)}
-            ATEN[f"aten.{name}"] = Entry(handler, frozenset(takes))
+                takes |= {_RENAMED.get(a.name, a.name) for a in _schema(f"aten.{name}")}
+            ATEN[f"aten.{name}"] = Entry(handler, frozenset(takes), opaque)
         return handler
 
     return register
@@ -1027,6 +1040,156 @@ def _gather(site: Site, x: Array, dim: int, index: Array) -> Array:
     return _take(site, rows, arrays.unsqueeze(index, -1, site.origin), -1)
 
 
+def _meets(site: Site, x: Array, dim: int, index: Array) -> Array:
+    """``out[…, j, …, k] = [index[…, k, …] = j]``, j in place of ``dim`` and k last.
+
+    An index of rank 1 is the same everywhere.
+    """
+    places = arrays.iota(x.shape[dim], site.origin)
+    if index.rank == x.rank:
+        order = [*(k for k in range(x.rank) if k != dim), dim]
+        index = arrays.permute(index, order, site.origin)
+        index = arrays.unsqueeze(index, dim, site.origin)
+    for _ in range(x.rank - dim):
+        places = arrays.unsqueeze(places, -1, site.origin)
+    return site.apply("equal", index, places)
+
+
+def _spread_along(site: Site, source: Array, dim: int) -> Array:
+    """``source`` with ``dim`` moved to the end, and a dimension of size 1 in its place."""
+    order = [*(k for k in range(source.rank) if k != dim), dim]
+    return arrays.unsqueeze(arrays.permute(source, order, site.origin), dim, site.origin)
+
+
+def _placed(
+    site: Site, x: Array, dim: int, index: Array, source: Array, mode: str = "replace"
+) -> Array:
+    """``x`` with the values of ``source`` at the indices along ``dim``.
+
+    With ``mode`` "add" or "max" they are added or compared to what is there, and an index may
+    occur more than once.  Which of several values replaces is not defined: without a mode the index
+    is one, or affine, or the source is the same for all of them.
+
+    Errors: UnsupportedError where an index that may occur twice replaces, and where the index
+    does not span the other dimensions.
+    """
+    dim = _axis(x, dim)
+    if index.rank == x.rank:
+        for k, (extent, found) in enumerate(zip(x.shape, index.shape, strict=True)):
+            if k != dim and extent is not found:
+                raise UnsupportedError("an index of a part")
+        if source.rank:
+            for k, extent in enumerate(index.shape):
+                if extent is not source.shape[k]:
+                    site.require(source.shape[k] - extent)
+                    source = arrays.affine(source, k, extent, origin=site.origin)
+    form = affine_form(index) if index.rank == 1 and mode == "replace" else None
+    if form is not None and form[1] == (size(1),):
+        first, extent = form[0], index.shape[0]
+        site.require(first)
+        site.require(x.shape[dim] - first - extent)
+        shape = (*x.shape[:dim], extent, *x.shape[dim + 1 :])
+        return _slice_scatter(
+            site, x, arrays.expand(source, shape, site.origin), dim, first, first + extent
+        )
+    _note_range(site, [x.shape[dim]])
+    chosen = _meets(site, x, dim, index)
+    alone = index.shape[dim if index.rank == x.rank else 0] is size(1)
+    if mode == "replace" and source.rank and not alone:
+        raise UnsupportedError("an index that may occur twice")
+    source = _spread_along(site, source, dim) if source.rank else source
+    if mode == "replace" and (alone or not source.rank):
+        taken = arrays.reduce("Any", _whole_rank(site, chosen, x.rank + 1), (-1,), site.origin)
+        value = arrays.choose(source, -1, 0, site.origin) if source.rank else source
+        return site.apply("where", taken, value, x)
+    nothing = replace(site.array(0 if mode == "add" else -math.inf), kind=source.kind)
+    spread = site.apply("where", chosen, source, nothing)
+    monoid, function = ("Sum", "add") if mode == "add" else ("Max", "maximum")
+    spread = _whole_rank(site, spread, x.rank + 1)
+    return site.apply(function, x, arrays.reduce(monoid, spread, (-1,), site.origin))
+
+
+def _whole_rank(site: Site, x: Array, rank: int) -> Array:
+    while x.rank < rank:
+        x = arrays.unsqueeze(x, 0, site.origin)
+    return x
+
+
+@aten("scatter.src", "scatter.value")
+def _scatter(
+    site: Site,
+    x: Array,
+    dim: int,
+    index: Array,
+    src: Array | None = None,
+    value: Scalar | None = None,
+) -> Array:
+    source = site.array(value) if value is not None else src
+    assert source is not None
+    return _placed(site, x, dim, index, site.cast(source, site.kind))
+
+
+@aten("scatter_add.default")
+def _scatter_add(site: Site, x: Array, dim: int, index: Array, src: Array) -> Array:
+    return _placed(site, x, dim, index, src, "add")
+
+
+@aten("scatter_reduce.two")
+def _scatter_reduce(site: Site, x: Array, dim: int, index: Array, src: Array, reduce: str) -> Array:
+    modes = {"sum": "add", "amax": "max"}
+    if reduce not in modes:
+        raise UnsupportedError("a reduction other than sum and amax")
+    return _placed(site, x, dim, index, src, modes[reduce])
+
+
+@aten("index_add.default")
+def _index_add(
+    site: Site, x: Array, dim: int, index: Array, source: Array, alpha: Scalar = 1
+) -> Array:
+    index = index if index.rank else arrays.unsqueeze(index, 0, site.origin)
+    return _placed(site, x, dim, index, _scaled(site, source, alpha), "add")
+
+
+@aten("index_copy.default")
+def _index_copy(site: Site, x: Array, dim: int, index: Array, source: Array) -> Array:
+    index = index if index.rank else arrays.unsqueeze(index, 0, site.origin)
+    return _placed(site, x, dim, index, source)
+
+
+@aten("index_fill.int_Scalar", "index_fill.int_Tensor")
+def _index_fill(site: Site, x: Array, dim: int, index: Array, value: Scalar) -> Array:
+    index = index if index.rank else arrays.unsqueeze(index, 0, site.origin)
+    return _placed(site, x, dim, index, site.cast(site.array(value), site.kind))
+
+
+@aten("index_put.default")
+def _index_put(
+    site: Site,
+    x: Array,
+    indices: Sequence[Array | None],
+    values: Array,
+    accumulate: bool = False,
+) -> Array:
+    given = [(dim, index) for dim, index in enumerate(indices) if index is not None]
+    if len(given) != 1:
+        raise UnsupportedError("several indices")
+    ((dim, index),) = given
+    values = site.cast(values, site.kind)
+    if index.kind == "boolean":
+        if values.rank or dim:
+            raise UnsupportedError("values in the order of truth values")
+        for _ in range(x.rank - index.rank):
+            index = arrays.unsqueeze(index, -1, site.origin)
+        placed = site.apply("add", x, values) if accumulate else values
+        return site.apply("where", index, placed, x)
+    if index.rank != 1:
+        raise UnsupportedError("an index of several dimensions")
+    if values.rank:
+        shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
+        values = arrays.expand(values, shape, site.origin)
+    return _placed(site, x, dim, index, values, "add" if accumulate else "replace")
+
+
 @aten("tril.default")
 def _tril(site: Site, x: Array, diagonal: Extent = 0) -> Array:
     kept = operators.causal_mask(x.shape[-2], x.shape[-1], diagonal, site.origin)
@@ -1094,12 +1257,36 @@ def _amin(site: Site, x: Array, dim: Dims = None, keepdim: bool = False) -> Arra
 @aten("max.dim", "min.dim")
 def _max_dim(site: Site, x: Array, dim: int, keepdim: bool = False) -> tuple[Array, ...]:
     values = _fold(site, "Max" if site.name == "max" else "Min", x, dim, keepdim)
-    return values, _opaque_index(site, x, f"{site.operator}(dim={dim})", values.shape)
+    positions = opaque_along(site, x, dim, f"{site.operator}#1", "integer")
+    return values, _kept(site, positions, _dims(x, dim), keepdim)
 
 
-def _opaque_index(site: Site, x: Array, name: str, shape: Shape) -> Array:
-    """Which of equal values is chosen is PyTorch's affair."""
-    return arrays.opaque(f"{name}#1", (x,), (x.rank,), shape, "integer", site.origin)
+def opaque_along(
+    site: Site, x: Array, dim: int, name: str, kind: Kind, extent: Polynomial | None = None
+) -> Array:
+    """An operator that is not known, and sees nothing but ``dim``.
+
+    Its result has ``extent`` values there, or lacks the dimension.
+    """
+    if not x.rank:
+        return arrays.opaque(name, (x,), (0,), (), kind, site.origin)
+    dim = _axis(x, dim)
+    others = [k for k in range(x.rank) if k != dim]
+    shape = [x.shape[k] for k in others] + ([] if extent is None else [extent])
+    moved = arrays.permute(x, [*others, dim], site.origin)
+    result = arrays.opaque(name, (moved,), (1,), shape, kind, site.origin)
+    if extent is None:
+        return result
+    order = [*range(dim), x.rank - 1, *range(dim, x.rank - 1)]
+    return arrays.permute(result, order, site.origin)
+
+
+def opaque_positions(site: Site, x: Array, name: str, count: int, shape: Shape) -> Array:
+    """Where in the last ``count`` dimensions the chosen values are.
+
+    Which of equal values is chosen is PyTorch's affair.
+    """
+    return arrays.opaque(f"{name}#1", (x,), (count,), shape, "integer", site.origin)
 
 
 @aten("any.default", "any.dim", "any.dims")
@@ -1149,6 +1336,22 @@ def _logsumexp(site: Site, x: Array, dim: Dims, keepdim: bool = False) -> Array:
 @aten("cumsum.default")
 def _cumsum(site: Site, x: Array, dim: int) -> Array:
     return operators.cumulative_sum(x, dim, site.origin) if x.rank else x
+
+
+@aten("logaddexp.default")
+def _logaddexp(site: Site, x: Array, other: Array) -> Array:
+    total = site.apply("add", site.apply("exp", x), site.apply("exp", other))
+    return site.apply("log", total)
+
+
+@aten("cumprod.default")
+def _cumprod(site: Site, x: Array, dim: int) -> Array:
+    return operators.cumulative_product(x, dim, site.origin) if x.rank else x
+
+
+@aten("logcumsumexp.default")
+def _logcumsumexp(site: Site, x: Array, dim: int) -> Array:
+    return site.apply("log", _cumsum(site, site.apply("exp", x), dim))
 
 
 @aten("linalg_vector_norm.default")
@@ -1330,7 +1533,7 @@ def _native_batch_norm_no_stats(
     return result, operators.mean(x, dims, origin=site.origin), inverse
 
 
-# Attention and convolution ---------------------------------------------------------------------
+# Attention -------------------------------------------------------------------------------------
 
 
 @aten("scaled_dot_product_attention.default")
@@ -1360,162 +1563,11 @@ def _attention(
     )
 
 
-@aten("convolution.default")
-def _convolution(
-    site: Site,
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: Sequence[Extent],
-    padding: Sequence[Extent],
-    dilation: Sequence[Extent],
-    transposed: bool,
-    output_padding: Sequence[Extent],
-    groups: Extent,
-) -> Array:
-    if transposed:
-        raise UnsupportedError("a transposed convolution")
-    positions = x.rank - 2
-    strides, margins, gaps = (_each(v, positions) for v in (stride, padding, dilation))
-    for k in range(positions):
-        reach = size(1) * gaps[k] * (weight.shape[2 + k] - 1)
-        site.require(x.shape[2 + k] + size(2) * margins[k] - reach - 1)
-    return operators.convolution(
-        x, weight, bias, strides, margins, gaps, groups, origin=site.origin
-    )
-
-
-@aten("conv1d.default", "conv2d.default", "conv3d.default")
-def _conv(
-    site: Site,
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: Sequence[Extent] = (1,),
-    padding: Sequence[Extent] = (0,),
-    dilation: Sequence[Extent] = (1,),
-    groups: Extent = 1,
-) -> Array:
-    if x.rank == weight.rank:
-        return _convolution(site, x, weight, bias, stride, padding, dilation, False, (0,), groups)
-    one = arrays.unsqueeze(x, 0, site.origin)
-    result = _conv(site, one, weight, bias, stride, padding, dilation, groups)
-    return arrays.choose(result, 0, 0, site.origin)
-
-
-def _each(values: Sequence[Extent], count: int) -> tuple[Extent, ...]:
-    return tuple(values) * count if len(values) == 1 else tuple(values)
-
-
-@aten("constant_pad_nd.default")
-def _constant_pad(site: Site, x: Array, pad: Sequence[Extent], value: Scalar = 0) -> Array:
-    filling = site.cast(site.array(value), x.kind)
-    for k in range(len(pad) // 2):
-        dim = x.rank - 1 - k
-        before, after = size(1) * pad[2 * k], size(1) * pad[2 * k + 1]
-        # A negative margin cuts.
-        cut_before, cut_after = (-m if (m.constant or 0) < 0 else size(0) for m in (before, after))
-        if cut_before.terms or cut_after.terms:
-            extent = x.shape[dim] - cut_before - cut_after
-            site.require(extent)
-            x = arrays.affine(x, dim, extent, cut_before, origin=site.origin)
-        margins = [
-            None
-            if cut.terms or not margin.terms
-            else arrays.expand(filling, (*x.shape[:dim], margin, *x.shape[dim + 1 :]), site.origin)
-            for margin, cut in ((before, cut_before), (after, cut_after))
-        ]
-        parts = [p for p in (margins[0], x, margins[1]) if p is not None]
-        x = arrays.concatenate(parts, dim, site.origin)
-    return x
-
-
-def _pooled(
-    site: Site,
-    x: Array,
-    kernel_size: Sequence[Extent],
-    stride: Sequence[Extent],
-    padding: Sequence[Extent],
-    dilation: Sequence[Extent],
-    outside: float,
-    count: int,
-) -> Array:
-    """Windows over the last ``count`` dimensions, as as many new last dimensions."""
-    widths = _each(kernel_size, count)
-    strides = _each(stride, count) if stride else widths
-    margins, gaps = _each(padding, count), _each(dilation, count)
-    first = x.rank - count
-    for k in range(count):
-        if margins[k] != 0:
-            x = operators.pad(x, first + k, margins[k], margins[k], outside, site.origin)
-        x = _windows(site, x, first + k, widths[k], strides[k], gaps[k])
-    return x
-
-
-def _avg_pool(
-    site: Site,
-    x: Array,
-    kernel_size: Sequence[Extent],
-    stride: Sequence[Extent] = (),
-    padding: Sequence[Extent] = (0,),
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-    *,
-    count: int,
-) -> Array:
-    padded = any(p != 0 for p in padding)
-    if ceil_mode or divisor_override is not None or (padded and not count_include_pad):
-        raise UnsupportedError("a window that reaches past the end")
-    pooled = _pooled(site, x, kernel_size, stride, padding, (1,), 0, count)
-    return operators.mean(pooled, range(-count, 0), origin=site.origin)
-
-
-def _max_pool(
-    site: Site,
-    x: Array,
-    kernel_size: Sequence[Extent],
-    stride: Sequence[Extent] = (),
-    padding: Sequence[Extent] = (0,),
-    dilation: Sequence[Extent] = (1,),
-    ceil_mode: bool = False,
-    *,
-    count: int,
-) -> tuple[Array, ...]:
-    if ceil_mode:
-        raise UnsupportedError("a window that reaches past the end")
-    pooled = _pooled(site, x, kernel_size, stride, padding, dilation, -math.inf, count)
-    values = arrays.reduce("Max", pooled, range(-count, 0), site.origin)
-    name = f"{site.operator}({kernel_size}, {stride}, {padding}, {dilation})"
-    return values, _opaque_index(site, x, name, values.shape)
-
-
-@aten("im2col.default")
-def _im2col(
-    site: Site,
-    x: Array,
-    kernel_size: Sequence[Extent],
-    dilation: Sequence[Extent],
-    padding: Sequence[Extent],
-    stride: Sequence[Extent],
-) -> Array:
-    pooled = _pooled(site, x, kernel_size, stride, padding, dilation, 0, 2)
-    first = x.rank - 2
-    order = (*range(first), first + 2, first + 3, first, first + 1)
-    return arrays.view(arrays.permute(pooled, order, site.origin), site.shape, site.origin)
-
-
-aten("avg_pool1d.default")(partial(_avg_pool, count=1))
-aten("avg_pool2d.default")(partial(_avg_pool, count=2))
-aten("avg_pool3d.default")(partial(_avg_pool, count=3))
-aten("max_pool2d_with_indices.default")(partial(_max_pool, count=2))
-aten("max_pool3d_with_indices.default")(partial(_max_pool, count=3))
-
-
 # Numbers ---------------------------------------------------------------------------------------
 
 
-def _filled(site: Site, value: Scalar) -> Array:
+def filled(site: Site, value: Scalar) -> Array:
+    """The result's shape, every value the same."""
     filling = site.array(value)
     if site.kind == "boolean":
         filling = site.truth(filling)
@@ -1526,27 +1578,27 @@ def _filled(site: Site, value: Scalar) -> Array:
 
 @aten("full.default", "full_like.default", "new_full.default")
 def _full(site: Site, fill_value: Scalar, x: Array | None = None, size: object = None) -> Array:
-    return _filled(site, fill_value)
+    return filled(site, fill_value)
 
 
 @aten("fill.Scalar", "fill.Tensor")
 def _fill(site: Site, x: Array, value: Scalar) -> Array:
-    return _filled(site, value)
+    return filled(site, value)
 
 
 @aten("zeros.default", "zeros_like.default", "new_zeros.default")
 def _zeros(site: Site, x: Array | None = None, size: object = None) -> Array:
-    return _filled(site, 0)
+    return filled(site, 0)
 
 
 @aten("ones.default", "ones_like.default", "new_ones.default")
 def _ones(site: Site, x: Array | None = None, size: object = None) -> Array:
-    return _filled(site, 1)
+    return filled(site, 1)
 
 
 @aten("scalar_tensor.default")
 def _scalar_tensor(site: Site, s: Scalar) -> Array:
-    return _filled(site, s)
+    return filled(site, s)
 
 
 @aten("_local_scalar_dense.default", "item.default")

@@ -84,8 +84,8 @@ class Symbols:
             return fold(lambda a, b: self._extreme(name, a, b), map(self._size, e.args))
         if name in {"Identity", "ToFloat"}:
             return self._size(e.args[0])
-        if name in {"CeilToInt", "FloorToInt"}:
-            return self._rounded(e.args[0], up=name == "CeilToInt")
+        if name in {"CeilToInt", "FloorToInt", "TruncToInt"}:
+            return self._rounded(e.args[0], name)
         raise UnknownSizeError(f"{self.show(e)} is no polynomial")
 
     def simplify(self, p: Polynomial) -> Polynomial:
@@ -108,13 +108,23 @@ class Symbols:
             return 0
         return -1 if known(-numerator - 1) and known(numerator + denominator) else None
 
-    def _rounded(self, e: sympy.Basic, up: bool) -> Polynomial:
-        if type(e).__name__ not in {"FloatTrueDiv", "IntTrueDiv"}:
+    def _rounded(self, e: sympy.Basic, how: str) -> Polynomial:
+        if isinstance(e, sympy.Mul) and any(f.is_Float for f in e.args):
+            # A float is a binary fraction; times a size it is exact.
+            factor = Fraction(float(sympy.Mul(*(f for f in e.args if f.is_Float))))
+            rest = sympy.Mul(*(f for f in e.args if not f.is_Float))
+            numerator, denominator = (
+                self._size(rest) * factor.numerator, size(factor.denominator)
+            )  # fmt: skip
+        elif type(e).__name__ in {"FloatTrueDiv", "IntTrueDiv"}:
+            numerator, denominator = map(self._size, e.args)
+        else:
             return self._size(e)
-        numerator, denominator = map(self._size, e.args)
         if not self.context.nonnegative(denominator - 1):
             raise UnknownSizeError(f"the sign of {denominator} is not known")
-        numerator = numerator + denominator - 1 if up else numerator
+        if how == "TruncToInt" and not self.context.nonnegative(numerator):
+            raise UnknownSizeError(f"the sign of {numerator} is not known")
+        numerator = numerator + denominator - 1 if how == "CeilToInt" else numerator
         return self.simplify(quotient(numerator, denominator))
 
     def _extreme(self, name: str, a: Polynomial, b: Polynomial) -> Polynomial:

@@ -34,8 +34,14 @@ from ncd_formal import arrays
 from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
 from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError, one_line
-from ncd_formal.frontends import aten
+from ncd_formal.frontends import (  # two of them fill the table of the first
+    aten,
+    complex_numbers,
+    opaque,  # noqa: F401
+    vision,  # noqa: F401
+)
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
+from ncd_formal.frontends.complex_numbers import Complex
 from ncd_formal.frontends.program import Program, ProgramSource
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
 from ncd_formal.frontends.symbolic import (
@@ -249,7 +255,7 @@ def _decomposed(exported: ExportedProgram) -> ExportedProgram:
         return exported
     table = torch.export.default_decompositions()
     for name in aten.ATEN:
-        table.pop(_overload(name), None)
+        table.pop(aten.overload_of(name), None)
     decomposed: ExportedProgram = exported.run_decompositions(table)
     return decomposed
 
@@ -258,7 +264,8 @@ def _known(node: torch.fx.Node) -> bool:
     """Whether a node of a traced graph can be read as it is."""
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
-        return operator_name(target) in aten.ATEN or operator_name(target) in _ASSERTIONS
+        name = operator_name(target)
+        return name in aten.ATEN or name in ASSERTIONS or name in complex_numbers.COMPLEX
     if str(target) == "wrap_with_autocast":
         return node.args[2] is False
     return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
@@ -266,11 +273,6 @@ def _known(node: torch.fx.Node) -> bool:
 
 _SETTINGS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 """Parts of a program that run under a setting → the number of arguments that are the setting."""
-
-
-def _overload(name: str) -> Any:
-    _, packet, overload = name.split(".")
-    return getattr(getattr(torch.ops.aten, packet), overload)
 
 
 def example_sizes(declared: Iterable[Declaration], context: Context) -> dict[str, int]:
@@ -394,10 +396,40 @@ def _one_hot(tensor: Any, num_classes: Any = -1) -> Any:
     return (tensor.unsqueeze(-1) == torch.arange(classes)).to(torch.int64)
 
 
+def _max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """``max_pool1d``, which would turn the size of its operand into a number."""
+    if return_indices:
+        options = (stride, padding, dilation, ceil_mode, return_indices)
+        return _MAX_POOL1D(input, kernel_size, *options)
+
+    def flat(value: Any, other: int) -> Any:
+        return None if value is None else (other, *torch.nn.modules.utils._single(value))
+
+    result = torch.nn.functional.max_pool2d(
+        input.unsqueeze(-2), flat(kernel_size, 1), flat(stride, 1), flat(padding, 0),
+        flat(dilation, 1), ceil_mode,
+    )  # fmt: skip
+    return result.squeeze(-2)
+
+
 _MATH_SQRT = math.sqrt
 _ATTENTION = torch.nn.functional.scaled_dot_product_attention
 _ONE_HOT = torch.nn.functional.one_hot
-_SYMBOLIC = ((_MATH_SQRT, _root), (_ATTENTION, _attention), (_ONE_HOT, _one_hot))
+_MAX_POOL1D = torch.nn.functional.max_pool1d
+_SYMBOLIC = (
+    (_MATH_SQRT, _root),
+    (_ATTENTION, _attention),
+    (_ONE_HOT, _one_hot),
+    (_MAX_POOL1D, _max_pool1d),
+)
 
 
 @contextmanager
@@ -590,6 +622,8 @@ class _Importer:
             return value
         if isinstance(value, bool | int | float | Polynomial):
             return self._site("aten.output", None, "").array(value)
+        if isinstance(value, Complex):
+            raise InputError(f"{self.caller.name} returns complex numbers: give them as real pairs")
         raise InputError(f"{self.caller.name} returns {value!r}, which is no tensor")
 
     # Nodes
@@ -622,7 +656,7 @@ class _Importer:
             return self.values[source][index]
         if isinstance(node.target, torch._ops.OpOverload):
             name = operator_name(node.target)
-            if name in _ASSERTIONS:
+            if name in ASSERTIONS:
                 if name.startswith("aten._assert_async"):
                     self._note_assertion(node)
                 return None
@@ -661,12 +695,13 @@ class _Importer:
         try:
             arguments = self._arguments(node, overload)
             self._note_conversion(site, node, arguments)
-            defaults = {
-                a.name: a.default_value for a in overload._schema.arguments if a.has_default_value()
-            }
-            result = aten.apply(site, arguments, defaults)
+            if complex_numbers.involved(value, arguments):
+                return self._settled_pair(site, complex_numbers.apply(site, arguments), value)
+            if name in aten.ATEN and aten.ATEN[name].opaque:
+                self._settle(name)
+            result = aten.apply(site, arguments, site.defaults)
             if result is None:
-                return self._opaque(site, overload, arguments, defaults)
+                return self._opaque(site, overload, arguments)
             results = result if isinstance(result, tuple) else (result,)
             values = value if isinstance(value, tuple | list) else (value,)
             settled = tuple(map(self._settled, (site,) * len(results), results, values))
@@ -723,14 +758,25 @@ class _Importer:
             )
         return array
 
+    def _settled_pair(self, site: Site, result: Complex | Array, value: Any) -> Complex | Array:
+        """A complex result (or a real one of complex operands), its shape checked."""
+        if isinstance(result, Array):
+            return self._settled(site, result, value)
+        shape = arrays.broadcast_shape([part.shape for part in result.parts], site.origin)
+        if shape != site.shape_of(value):
+            raise InputError(f"{site.origin}: the shape {show_shape(shape)} is not PyTorch's")
+        return result
+
     def _opaque(
         self,
         site: Site,
         overload: torch._ops.OpOverload,
         arguments: Mapping[str, Any],
-        defaults: Mapping[str, Any],
     ) -> Any:
-        """An operator known only by its name and attributes, which sees all of its operands."""
+        """An operator known only by its name and attributes, which sees all of its operands.
+
+        One that PyTorch marks as pointwise sees values at one index only.
+        """
         if torch.Tag.nondeterministic_seeded in overload.tags:
             raise RandomError
         self._settle(site.operator)
@@ -739,7 +785,7 @@ class _Importer:
         def show(value: Any) -> str:
             if isinstance(value, Array):
                 operands.append(value)
-                return "_"
+                return "_" if value.kind == "real" else f"_:{value.kind}"
             if isinstance(value, list | tuple):
                 return "[" + ", ".join(map(show, value)) + "]"
             return str(value)
@@ -747,15 +793,19 @@ class _Importer:
         attributes = [
             f"{name}={show(value)}"
             for name, value in arguments.items()
-            if isinstance(value, Array) or name not in defaults or value != defaults[name]
+            if isinstance(value, Array) or name not in site.defaults or value != site.defaults[name]
         ]
         name = f"{site.operator}({', '.join(attributes)})"
-        seen = [o.rank for o in operands]
+        pointwise = torch.Tag.pointwise in overload.tags
+        seen = [0 if pointwise else o.rank for o in operands]
 
         def result(tensor: Any, name: str) -> Array | None:
             if not isinstance(tensor, torch.Tensor):
                 return None
             kind, shape = kind_of(tensor.dtype), site.shape_of(tensor)
+            if pointwise:
+                spread = [arrays.expand(o, shape, site.origin) for o in operands]
+                return arrays.opaque(name, spread, seen, shape, kind, site.origin)
             return arrays.opaque(name, operands, seen, shape, kind, site.origin)
 
         if isinstance(site.result, tuple | list):
@@ -774,8 +824,23 @@ class _Importer:
             site.note(f"dtype conversions are exact: {str(to).removeprefix('torch.')}")
 
 
+def refusal(overload: torch._ops.OpOverload) -> str | None:
+    """Why a program with an operator that has no handler is refused; None where it is opaque."""
+    if torch.Tag.nondeterministic_seeded in overload.tags:
+        return "draws random numbers"
+    if torch.Tag.dynamic_output_shape in overload.tags:
+        return "a size depends on the values of tensors"
+    if torch.Tag.data_dependent_output in overload.tags:
+        return "a number depends on the values of tensors"
+    if operator_name(overload).startswith(_UNINITIALISED):
+        return "memory that is not initialised is no value"
+    if operator_name(overload).startswith("aten._fft"):
+        return "complex numbers are not values of the calculus"
+    return None
+
+
 _UNINITIALISED = ("aten.empty", "aten.new_empty")
-_ASSERTIONS = frozenset(
+ASSERTIONS = frozenset(
     {
         "aten._assert_async.default",
         "aten._assert_async.msg",

@@ -239,7 +239,11 @@ def _match_parameters(left: nn.Module, right: nn.Module, expressions: Mapping[st
             parameter.copy_(states[0][name])
     for name, expression in expressions.items():
         target, source = (states[1], left) if name in states[1] else (states[0], right)
-        scope: dict[str, Any] = {"cat": lambda *parts: torch.cat(parts)}
+        scope: dict[str, Any] = {
+            "cat": lambda *parts: torch.cat(parts),
+            "permute": lambda tensor, *order: tensor.permute(order),
+            "view": lambda tensor, *shape: tensor.reshape(shape),
+        }
         scope |= dict(source.named_parameters(recurse=False)) | dict(source.named_children())
         target[name].copy_(eval(expression, {"__builtins__": {}}, scope))
 

@@ -2629,10 +2629,269 @@ def transformer_block_two_styles() -> Sides:
     return left, right
 
 
+# Rotary embeddings
+
+
+def turned(x: Tensor, angle: Tensor) -> Tensor:
+    """Neighbouring channels as complex numbers, turned by an angle at each position."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    turns = torch.polar(torch.ones_like(angle), angle)
+    return torch.view_as_real(pairs * turns).flatten(-2)
+
+
+def half_rotated(x: Tensor, angle: Tensor) -> Tensor:
+    """The first half of the channels against the second."""
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = angle.cos().repeat(1, 2), angle.sin().repeat(1, 2)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def halves_of_neighbours(x: Tensor) -> Tensor:
+    """The even channels first, then the odd ones."""
+    return x.unflatten(-1, (-1, 2)).mT.flatten(-2)
+
+
+@pair(x="b h n 2*d", angle="n d")
+def rotary_as_complex_product() -> Sides:
+    """A turn of the plane is a product with a complex number of modulus 1."""
+
+    def right(x: Tensor, angle: Tensor) -> Tensor:
+        even, odd = x[..., ::2], x[..., 1::2]
+        cos, sin = angle.cos(), angle.sin()
+        return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+    return turned, right
+
+
+@pair(x="b h n 2*d", angle="n d")
+def rotary_half_rotated_after_permuting() -> Sides:
+    """The half-rotated form of permuted channels is the permuted complex form."""
+
+    def left(x: Tensor, angle: Tensor) -> Tensor:
+        return halves_of_neighbours(turned(x, angle))
+
+    def right(x: Tensor, angle: Tensor) -> Tensor:
+        return half_rotated(halves_of_neighbours(x), angle)
+
+    return left, right
+
+
+@pair(q="b h n 2*d", k="b h n 2*d", v="b h n e", angle="n d")
+def rotary_attention_complex_and_half_rotated() -> Sides:
+    """Attention sums over channels, in whichever order both queries and keys have them."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, angle: Tensor) -> Tensor:
+        return sdpa_causal(turned(q, angle), turned(k, angle), v)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, angle: Tensor) -> Tensor:
+        q, k = (half_rotated(halves_of_neighbours(x), angle) for x in (q, k))
+        return causal_by_tril(q, k, v)
+
+    return left, right
+
+
+# Latent attention with a key of its own for positions
+
+
+@pair(
+    q="b h n d",
+    q_turned="b h n r",
+    latent="b m c",
+    k_turned="b m r",
+    up_k="h c d",
+    up_v="h c e",
+)
+def latent_attention_with_decoupled_positions() -> Sides:
+    """One key for positions is shared by all heads; the rest is absorbed into the queries."""
+
+    def left(
+        q: Tensor, q_turned: Tensor, latent: Tensor, k_turned: Tensor, up_k: Tensor, up_v: Tensor
+    ) -> Tensor:
+        content = torch.einsum("bmc,hcd->bhmd", latent, up_k)
+        shared = k_turned.unsqueeze(1).expand(-1, q.shape[1], -1, -1)
+        values = torch.einsum("bmc,hce->bhme", latent, up_v)
+        return sdpa(torch.cat([q, q_turned], -1), torch.cat([content, shared], -1), values)
+
+    def right(
+        q: Tensor, q_turned: Tensor, latent: Tensor, k_turned: Tensor, up_k: Tensor, up_v: Tensor
+    ) -> Tensor:
+        absorbed = torch.einsum("bhnd,hcd->bhnc", q, up_k)
+        scores = torch.einsum("bhnc,bmc->bhnm", absorbed, latent)
+        scores = scores + torch.einsum("bhnr,bmr->bhnm", q_turned, k_turned)
+        weights = (scores * (q.shape[-1] + q_turned.shape[-1]) ** -0.5).softmax(-1)
+        return torch.einsum("bhnm,bmc,hce->bhne", weights, latent, up_v)
+
+    return left, right
+
+
+# Convolutional networks
+
+
+@pair(x="b c n m", w="c o 2 2", bias="o")
+def transposed_convolution_as_linear_and_shuffle() -> Sides:
+    """With stride equal to width, every value becomes a block of its own."""
+
+    def left(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, w, bias, stride=2)
+
+    def right(x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        blocks = torch.einsum("bcnm,cohw->bonhmw", x, w)
+        return blocks.flatten(4, 5).flatten(2, 3) + bias[:, None, None]
+
+    return left, right
+
+
+@pair(x="b c n", w="c o 3")
+def transposed_convolution_is_convolution_of_the_flipped_kernel() -> Sides:
+    """With stride 1 it is a convolution of the padded input."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, w, padding=1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w.flip(2).transpose(0, 1), padding=1)
+
+    return left, right
+
+
+@pair(x="b c n+2", w="c 1 3")
+def depthwise_convolution_as_products() -> Sides:
+    """As many groups as channels: each channel has a kernel of its own."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w, groups=x.shape[1])
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return (x.unfold(2, 3, 1) * w).sum(-1)
+
+    return left, right
+
+
+@pair(x="b c n m")
+def nearest_upsampling_is_repetition() -> Sides:
+    """Every value twice in both directions."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2)
+
+    def right(x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+    return left, right
+
+
+@pair(x="b c 3*n 2*m")
+def adaptive_pooling_is_mean_of_blocks() -> Sides:
+    """Windows that divide a dimension are the digits of its index."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, (3, 2))
+
+    def right(x: Tensor) -> Tensor:
+        return x.unflatten(3, (2, -1)).unflatten(2, (3, -1)).mean((3, 5))
+
+    return left, right
+
+
+@pair(x="b c n+1 m")
+def instance_norm_by_definition() -> Sides:
+    """Each channel of each sample is standardised over its positions."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.instance_norm(x)
+
+    def right(x: Tensor) -> Tensor:
+        centred = x - x.mean((2, 3), keepdim=True)
+        return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+
+    return left, right
+
+
+@pair(x="b n d", gate="b c", down="c d", up="d c")
+def squeeze_and_excite_by_einsum() -> Sides:
+    """Channels gated by a function of their means, before or after the sum over positions."""
+
+    def left(x: Tensor, gate: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        return x * torch.sigmoid((F.relu(x.mean(1) @ down.T) * gate) @ up.T).unsqueeze(1)
+
+    def right(x: Tensor, gate: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        squeezed = F.linear(x, down).mean(1).clamp(min=0) * gate
+        return torch.einsum("bnd,bd->bnd", x, 1 / (1 + torch.exp(-(squeezed @ up.T))))
+
+    return left, right
+
+
+# Scattering
+
+
+@pair(x="n d", y="m d", ids="m : int", assume=("ids < n",))
+def scattered_sum_is_one_hot_product() -> Sides:
+    """Adding rows at given places is a product with their one-hot rows."""
+
+    def left(x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+        return x.index_add(0, ids, y)
+
+    def right(x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+        one_hot = (torch.arange(x.shape[0])[:, None] == ids).to(x.dtype)
+        return x + one_hot @ y
+
+    return left, right
+
+
+@pair(x="n d", gate="n 4", experts="4 d f")
+def experts_chosen_by_scattering_or_comparing() -> Sides:
+    """The gate's two largest weights at their places, by scatter_add and by one-hot rows."""
+
+    def outputs(routed: Tensor, x: Tensor, experts: Tensor) -> Tensor:
+        return torch.einsum("ne,nd,edf->nf", routed, x, experts)
+
+    def left(x: Tensor, gate: Tensor, experts: Tensor) -> Tensor:
+        weights, chosen = gate.softmax(-1).topk(2)
+        return outputs(torch.zeros_like(gate).scatter_add(-1, chosen, weights), x, experts)
+
+    def right(x: Tensor, gate: Tensor, experts: Tensor) -> Tensor:
+        weights, chosen = (gate - gate.logsumexp(-1, keepdim=True)).exp().topk(2)
+        one_hot = chosen[..., None] == torch.arange(4)
+        return outputs(torch.where(one_hot, weights[..., None], 0).sum(1), x, experts)
+
+    return left, right
+
+
+@pair(x="n d")
+def assigned_where_negative_is_relu() -> Sides:
+    """An assignment by truth values is a choice."""
+
+    def left(x: Tensor) -> Tensor:
+        y = x.clone()
+        y[x < 0] = 0.0
+        return y
+
+    def right(x: Tensor) -> Tensor:
+        return torch.where(x < 0, 0.0, x)
+
+    return left, right
+
+
+@pair(q="b h c l d", k="b h c l d", v="b h c l e")
+def causal_linear_attention_in_chunks() -> Sides:
+    """Within a chunk as in parallel; across chunks by the state carried from those before."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        flat = (q.flatten(2, 3) @ k.flatten(2, 3).mT).tril() @ v.flatten(2, 3)
+        return flat.view(v.shape)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        states = k.mT @ v
+        carried = states.cumsum(2) - states
+        return (q @ k.mT).tril() @ v + q @ carried
+
+    return left, right
+
+
 # Later: operators beyond the first set
 
 
-@later(x="b n 2*d", cos="n d", sin="n d")
+@pair(x="b n 2*d", cos="n d", sin="n d")
 def rotary_half_rotated_forms() -> Sides:
     """Rotary embedding by rotate_half with repeated angles, and by explicit halves."""
 
@@ -2649,7 +2908,7 @@ def rotary_half_rotated_forms() -> Sides:
     return left, right
 
 
-@later(q="b n 2*d", k="b n 2*d", cos="n d", sin="n d")
+@pair(q="b n 2*d", k="b n 2*d", cos="n d", sin="n d")
 def rotary_scores_ignore_the_layout() -> Sides:
     """Half-rotated and interleaved forms permute channels, which scores sum over."""
 
@@ -2670,7 +2929,7 @@ def rotary_scores_ignore_the_layout() -> Sides:
     return left, right
 
 
-@later(x="b n 2*d", cos="n d", sin="n d")
+@pair(x="b n 2*d", cos="n d", sin="n d")
 def rotary_interleaved_forms() -> Sides:
     """Interleaved rotary embedding by strided slices and stack, and as 2 × 2 rotations."""
 
@@ -2685,7 +2944,7 @@ def rotary_interleaved_forms() -> Sides:
     return left, right
 
 
-@later(x="b n d")
+@pair(x="b n d")
 def cumulative_sum_is_triangular_matmul() -> Sides:
     """A prefix sum is a product with a lower triangle of ones."""
 
@@ -2699,7 +2958,7 @@ def cumulative_sum_is_triangular_matmul() -> Sides:
     return left, right
 
 
-@later(q="b h n d", k="b h n d", v="b h n e")
+@pair(q="b h n d", k="b h n d", v="b h n e")
 def causal_linear_attention_by_prefix_sums() -> Sides:
     """Masked (Q Kᵀ) V is Q times the prefix sums of k vᵀ."""
 
@@ -2713,7 +2972,7 @@ def causal_linear_attention_by_prefix_sums() -> Sides:
     return left, right
 
 
-@later(x="b c n", w="o c 3", bias="o")
+@pair(x="b c n", w="o c 3", bias="o")
 def padded_convolution_pads_first() -> Sides:
     """padding=1 is a zero on each side."""
 
@@ -2726,7 +2985,7 @@ def padded_convolution_pads_first() -> Sides:
     return left, right
 
 
-@later(x="b c n+2 m+2", w="o c 3 3")
+@pair(x="b c n+2 m+2", w="o c 3 3")
 def conv2d_as_unfold_and_matmul() -> Sides:
     """im2col: F.unfold lists the windows as columns."""
 
@@ -2753,7 +3012,7 @@ def grouped_convolution_is_two_convolutions() -> Sides:
     return left, right
 
 
-@later(
+@pair(
     x="b c n m", w="o c 3 3", mean="o", spread="o", gain="o", shift="o", assume=("n >= 3", "m >= 3")
 )
 def batch_norm_folds_into_convolution() -> Sides:
@@ -2773,7 +3032,7 @@ def batch_norm_folds_into_convolution() -> Sides:
     return left, right
 
 
-@later(x="b 4*c n", gain="4*c", shift="4*c", assume=("n >= 2",))
+@pair(x="b 4*c n", gain="4*c", shift="4*c", assume=("n >= 2",))
 def group_norm_by_view() -> Sides:
     """Group norm normalises each group of channels with its positions."""
 
@@ -2789,7 +3048,7 @@ def group_norm_by_view() -> Sides:
     return left, right
 
 
-@later(x="b c 2*n")
+@pair(x="b c 2*n")
 def average_pooling_is_mean_of_blocks() -> Sides:
     """Pooling whose stride is its window averages the digits of a split axis."""
 
@@ -2802,7 +3061,7 @@ def average_pooling_is_mean_of_blocks() -> Sides:
     return left, right
 
 
-@later(x="b c 2*n 2*m")
+@pair(x="b c 2*n 2*m")
 def maximum_pooling_is_maximum_of_blocks() -> Sides:
     """The same for the maximum."""
 
@@ -2837,7 +3096,7 @@ def padding_mask_by_length() -> Sides:
     return left, right
 
 
-@later(q="b h n d", k="b h n d", v="b h n d")
+@pair(q="b h n d", k="b h n d", v="b h n d")
 def sliding_window_two_ways() -> Sides:
     """The last four keys: i − 4 < j ≤ i, by comparison and by two triangles."""
 
@@ -2857,7 +3116,7 @@ def sliding_window_two_ways() -> Sides:
     return left, right
 
 
-@later(q="b h n d", k="b h m d", v="b h m d", assume=("n <= m",))
+@pair(q="b h n d", k="b h m d", v="b h m d", assume=("n <= m",))
 def causal_aligned_at_the_end() -> Sides:
     """Decoding: the last query sees every key, j ≤ i + (m − n)."""
 
@@ -2887,7 +3146,7 @@ def softcap_two_ways() -> Sides:
     return left, right
 
 
-@later(x="b n")
+@pair(x="b n")
 def log_sigmoid_by_definition() -> Sides:
     """log σ(x) = −log(1 + exp(−x))."""
 
@@ -2900,7 +3159,7 @@ def log_sigmoid_by_definition() -> Sides:
     return left, right
 
 
-@later(x="b n d", assume=("n >= 2",))
+@pair(x="b n d", assume=("n >= 2",))
 def roll_is_cat_of_slices() -> Sides:
     """Rolling by one moves the last position to the front."""
 
@@ -2916,7 +3175,7 @@ def roll_is_cat_of_slices() -> Sides:
 # Equal, but plain torch.export fixes a size that the pair leaves open
 
 
-@specialising(q="b h n d", k="b h m d", v="b h m d")
+@pair(q="b h n d", k="b h m d", v="b h m d")
 def attention_with_math_sqrt() -> Sides:
     """math.sqrt(d) asks the traced size for a float, which fixes d unless sqrt is replaced."""
 
@@ -2952,7 +3211,7 @@ def matmul_chain_by_multi_dot() -> Sides:
     return left, right
 
 
-@specialising(ids="b n : int", table="v d", assume=("ids < v",))
+@pair(ids="b n : int", table="v d", assume=("ids < v",))
 def embedding_is_one_hot_function() -> Sides:
     """F.one_hot fixes the number of classes."""
 

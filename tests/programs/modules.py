@@ -418,13 +418,13 @@ def lora_merged_module() -> Sides:
     return LoRa, LoRaMerged
 
 
-@expressed(x=f"b n {WIDTH}", parameters={"gate_up.weight": "cat(gate.weight, up.weight)"})
+@pair(x=f"b n {WIDTH}", parameters={"gate_up.weight": "cat(gate.weight, up.weight)"})
 def swiglu_packed_parameters() -> Sides:
     """The packed weight is the concatenation of the two."""
     return SwiGlu, SwiGluPacked
 
 
-@expressed(
+@pair(
     x=f"b n {WIDTH}",
     parameters={
         "qkv.weight": "cat(q.weight, k.weight, v.weight)",
@@ -436,7 +436,7 @@ def attention_packed_parameters() -> Sides:
     return Attention, PackedAttention
 
 
-@expressed(
+@pair(
     x=f"b n {WIDTH}",
     parameters={"proj.weight": "base.weight + 0.5 * (b @ a)", "proj.bias": "base.bias"},
 )
@@ -491,7 +491,7 @@ class BufferedAttention(Attention):
         return out
 
 
-@later(
+@pair(
     x=f"b n {WIDTH}",
     parameters={
         "inner.in_proj_weight": "cat(q.weight, k.weight, v.weight)",
@@ -503,6 +503,137 @@ class BufferedAttention(Attention):
 def multihead_attention_by_hand() -> Sides:
     """nn.MultiheadAttention with packed weights against hand-written attention."""
     return MultiheadAttention, FullAttention
+
+
+class RotaryAttention(nn.Module):
+    """Causal attention with rotary embeddings, its channels in one of two orders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.k = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.v = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def angles(self, x: Tensor) -> Tensor:
+        """Positions times two frequencies."""
+        return torch.arange(x.shape[1])[:, None] * torch.tensor([1.0, 0.125], dtype=x.dtype)
+
+    def turn(self, x: Tensor) -> Tensor:
+        """Neighbouring channels as complex numbers, as in the first release of Llama."""
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        angles = self.angles(x)[:, None]
+        return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (layer(x).unflatten(-1, (HEADS, -1)) for layer in (self.q, self.k, self.v))
+        q, k, v = (y.transpose(1, 2) for y in (self.turn(q), self.turn(k), v))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return heads.transpose(1, 2).flatten(2)
+
+
+class HalfRotatedAttention(RotaryAttention):
+    """The first half of the channels against the second, as in most libraries."""
+
+    def turn(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        angles = self.angles(x)[:, None].repeat(1, 1, 2)
+        return x * angles.cos() + torch.cat((-second, first), -1) * angles.sin()
+
+
+_PERMUTED = (
+    f"view(permute(view({{0}}.weight, {HEADS}, 2, 2, {WIDTH}), 0, 2, 1, 3), {WIDTH}, {WIDTH})"
+)
+
+
+@pair(
+    x=f"b n {WIDTH}",
+    parameters={
+        "q.weight": _PERMUTED.format("q"),
+        "k.weight": _PERMUTED.format("k"),
+        "v.weight": "v.weight",
+    },
+)
+def rotary_attention_with_permuted_weights() -> Sides:
+    """The two forms of rotary embeddings differ by a permutation of the weights' rows."""
+    return RotaryAttention, HalfRotatedAttention
+
+
+class WeightedAttention(nn.Module):
+    """PyTorch's own attention module, with its weights averaged over heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, bias=False)
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        out, weights = self.inner(x, y, y)
+        return out, weights
+
+
+class CrossAttention(nn.Module):
+    """Attention of one sequence to another, and its weights, by the definition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.k = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.v = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.out = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        q, k, v = (
+            layer(z).unflatten(-1, (HEADS, -1))
+            for layer, z in ((self.q, x), (self.k, y), (self.v, y))
+        )
+        scores = torch.einsum("bnhd,bmhd->bhnm", q, k) / math.sqrt(WIDTH // HEADS)
+        weights = scores.softmax(-1)
+        heads = torch.einsum("bhnm,bmhd->bnhd", weights, v)
+        return self.out(heads.flatten(2)), weights.mean(1)
+
+
+@pair(
+    x=f"b n {WIDTH}",
+    y=f"b m {WIDTH}",
+    parameters={
+        "inner.in_proj_weight": "cat(q.weight, k.weight, v.weight)",
+        "inner.out_proj.weight": "out.weight",
+    },
+)
+def multihead_attention_with_weights() -> Sides:
+    """nn.MultiheadAttention to another sequence, and the mean of its heads' weights."""
+    return WeightedAttention, CrossAttention
+
+
+class NormedConvolution(nn.Module):
+    """A convolution and batch norm, in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, WIDTH, 3, padding=1)
+        self.norm = nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x))
+        return out
+
+
+class FoldedConvolution(NormedConvolution):
+    """The same as one convolution, folded at each call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, norm = self.conv, self.norm
+        assert conv.bias is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = norm.bias + (conv.bias - norm.running_mean) * scale
+        return F.conv2d(x, conv.weight * scale[:, None, None, None], bias, padding=1)
+
+
+@pair(x="b 3 n m")
+def batch_norm_folds_into_convolution_module() -> Sides:
+    """nn.BatchNorm2d in evaluation is a scale and a shift of each kernel."""
+    return NormedConvolution, FoldedConvolution
 
 
 @later(x=f"b n {WIDTH}", assume=("n <= 64",))

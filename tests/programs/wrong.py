@@ -14,7 +14,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import Pair, Sides, collector
-from .equal import attention, causal_by_tril, layer_norm, rms_norm, sdpa, sdpa_causal, softmax
+from .equal import (
+    attention,
+    causal_by_tril,
+    half_rotated,
+    layer_norm,
+    rms_norm,
+    sdpa,
+    sdpa_causal,
+    softmax,
+    turned,
+)
+from .modules import (
+    CrossAttention,
+    FoldedConvolution,
+    HalfRotatedAttention,
+    NormedConvolution,
+    RotaryAttention,
+    WeightedAttention,
+)
 
 PAIRS: list[Pair] = []
 pair = collector(PAIRS)
@@ -2316,3 +2334,192 @@ def block_without_its_norm() -> Sides:
 def block_with_another_activation() -> Sides:
     """relu in place of gelu."""
     return _Block, _BlockWithRelu
+
+
+# Rotary embeddings
+
+
+@pair(x="b h n 2*d", angle="n d")
+def rotary_turned_the_other_way() -> Sides:
+    """The conjugate turns back."""
+
+    def right(x: Tensor, angle: Tensor) -> Tensor:
+        return turned(x, -angle)
+
+    return turned, right
+
+
+@pair(x="b h n 2*d", angle="n d")
+def rotary_half_rotated_without_permuting() -> Sides:
+    """Neighbours and halves are the same pairs only where there is one."""
+    return turned, half_rotated
+
+
+@pair(q="b h n 2*d", k="b h n 2*d", angle="n d")
+def rotary_scores_of_different_layouts() -> Sides:
+    """Queries by neighbours and keys by halves."""
+
+    def left(q: Tensor, k: Tensor, angle: Tensor) -> Tensor:
+        return turned(q, angle) @ turned(k, angle).mT
+
+    def right(q: Tensor, k: Tensor, angle: Tensor) -> Tensor:
+        return turned(q, angle) @ half_rotated(k, angle).mT
+
+    return left, right
+
+
+@pair(x="b n 8", parameters={"q.weight": "q.weight", "k.weight": "k.weight"})
+def rotary_attention_with_weights_as_they_are() -> Sides:
+    """The rows of the weights are not permuted."""
+    return RotaryAttention, HalfRotatedAttention
+
+
+# Latent attention with a key of its own for positions
+
+
+@pair(q="b h n d", q_turned="b h n r", latent="b m c", k_turned="b m r", up="h c d")
+def latent_attention_scaled_by_content_alone() -> Sides:
+    """The scale is that of the whole key, not of its content."""
+
+    def left(q: Tensor, q_turned: Tensor, latent: Tensor, k_turned: Tensor, up: Tensor) -> Tensor:
+        content = torch.einsum("bmc,hcd->bhmd", latent, up)
+        shared = k_turned.unsqueeze(1).expand(-1, q.shape[1], -1, -1)
+        return sdpa(torch.cat([q, q_turned], -1), torch.cat([content, shared], -1), content)
+
+    def right(q: Tensor, q_turned: Tensor, latent: Tensor, k_turned: Tensor, up: Tensor) -> Tensor:
+        content = torch.einsum("bmc,hcd->bhmd", latent, up)
+        scores = q @ content.mT + q_turned @ k_turned.unsqueeze(1).mT
+        return (scores * q.shape[-1] ** -0.5).softmax(-1) @ content
+
+    return left, right
+
+
+# Convolutional networks
+
+
+@pair(x="b c n", w="c o 3")
+def transposed_convolution_without_flipping() -> Sides:
+    """The kernel of the convolution is not flipped."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, w, padding=1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w.transpose(0, 1), padding=1)
+
+    return left, right
+
+
+@pair(x="b c n", w="c o 3")
+def transposed_convolution_extended_in_front() -> Sides:
+    """Output padding adds positions at the end."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, w, stride=2, padding=1, output_padding=1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, w, stride=2)[..., :-1]
+
+    return left, right
+
+
+@pair(x="b c n m")
+def nearest_upsampling_by_tiling() -> Sides:
+    """Tiling repeats the image, not its values."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2)
+
+    def right(x: Tensor) -> Tensor:
+        return x.repeat(1, 1, 2, 2)
+
+    return left, right
+
+
+@pair(x="b c 2*n")
+def average_of_a_window_with_its_margin() -> Sides:
+    """Whether the margin counts."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.avg_pool1d(x, 3, 2, padding=1)
+
+    def right(x: Tensor) -> Tensor:
+        return F.avg_pool1d(x, 3, 2, padding=1, count_include_pad=False)
+
+    return left, right
+
+
+@pair(x="b c n+3")
+def margin_reflected_with_its_edge() -> Sides:
+    """Reflection does not repeat the value at the edge."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.pad(x, (2, 2), mode="reflect")
+
+    def right(x: Tensor) -> Tensor:
+        return torch.cat([x[..., :2].flip(-1), x, x[..., -2:].flip(-1)], -1)
+
+    return left, right
+
+
+class FoldedWithoutShift(FoldedConvolution):
+    """The bias of the convolution is added, but not scaled."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, norm = self.conv, self.norm
+        assert conv.bias is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = norm.bias + conv.bias - norm.running_mean * scale
+        return F.conv2d(x, conv.weight * scale[:, None, None, None], bias, padding=1)
+
+
+@pair(x="b 3 n m")
+def batch_norm_folded_without_scaling_the_bias() -> Sides:
+    """Batch norm scales the bias of the convolution too."""
+    return NormedConvolution, FoldedWithoutShift
+
+
+# Packed weights, scattering, chunks
+
+
+@pair(
+    x="b n 8",
+    y="b m 8",
+    parameters={
+        "inner.in_proj_weight": "cat(k.weight, q.weight, v.weight)",
+        "inner.out_proj.weight": "out.weight",
+    },
+)
+def multihead_attention_packed_in_another_order() -> Sides:
+    """The packed weight holds queries first."""
+    return WeightedAttention, CrossAttention
+
+
+@pair(x="n d", y="m d", ids="m : int", assume=("ids < n",))
+def scattered_rows_replace_instead_of_adding() -> Sides:
+    """What was there is lost."""
+
+    def left(x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+        return x.index_add(0, ids, y)
+
+    def right(x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+        one_hot = (torch.arange(x.shape[0])[:, None] == ids).to(x.dtype)
+        return one_hot @ y
+
+    return left, right
+
+
+@pair(q="b h c l d", k="b h c l d", v="b h c l e")
+def chunks_that_carry_their_own_state() -> Sides:
+    """An inclusive prefix counts the own chunk twice."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        flat = (q.flatten(2, 3) @ k.flatten(2, 3).mT).tril() @ v.flatten(2, 3)
+        return flat.view(v.shape)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (q @ k.mT).tril() @ v + q @ (k.mT @ v).cumsum(2)
+
+    return left, right

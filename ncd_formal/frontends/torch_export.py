@@ -258,11 +258,15 @@ def _known(node: torch.fx.Node) -> bool:
     """Whether a node of a traced graph can be read as it is."""
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
-        return operator_name(target) in aten.ATEN or operator_name(target) in _ASSERTIONS
+        name = operator_name(target)
+        return name in aten.ATEN or name in _ASSERTIONS or name in _SIZES
     if str(target) == "wrap_with_autocast":
         return node.args[2] is False
     return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
 
+
+_SIZES = frozenset({"aten.sym_size.int", "aten.sym_numel.default"})
+"""Operators that read a size, whose value the trace knows."""
 
 _SETTINGS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 """Parts of a program that run under a setting → the number of arguments that are the setting."""

@@ -21,7 +21,7 @@ LAYERS = (
     ("morphisms", "elaboration", "normalisation", "proof"),
     ("certificate", "egraph", "frontends", "parameters"),
     ("coq",),
-    ("refutation",),
+    ("refutation", "reproduction"),
     ("equivalence",),
     ("derivation",),
     ("realize",),

@@ -26,7 +26,9 @@ LAYERS = (
     ("derivation",),
     ("realize",),
     ("targets", "outputs", "doctor", "law_table"),
-    ("cli",),
+    ("report",),
+    ("testing",),
+    ("pytest_plugin", "cli"),
 )
 """From the bottom up: a module imports its own layer and those below."""
 

@@ -154,6 +154,7 @@ def prove(
 
     Errors: InputError for inputs that cannot be used, in one clear line.
     """
+    _check_arguments(inputs, assume, parameters, timeout, rules)
     own = read_own_rules(rules)
     clock = _Clock()
     log.info("importing")
@@ -695,3 +696,28 @@ class _Runner:
         return reproduction.Side(
             name, target, self.program, self.given(tensors), shared, self.expressions
         )
+
+
+def _check_arguments(
+    inputs: object, assume: object, parameters: object, timeout: object, rules: object
+) -> None:
+    """Errors: InputError where an argument of :func:`prove` is of another kind than it takes."""
+    texts = (("inputs", inputs, "{'x': 'b n'}"), ("parameters", parameters, "{'w': 'v.T'}"))
+    for name, given, example in texts:
+        if given is None:
+            continue
+        if not isinstance(given, Mapping) or not all(
+            isinstance(text, str) for item in given.items() for text in item
+        ):
+            raise InputError(f"{name} maps names to texts, as in {example}; got {given!r}")
+    if (
+        isinstance(assume, str)
+        or not isinstance(assume, Sequence)
+        or not all(isinstance(text, str) for text in assume)
+    ):
+        raise InputError(f"assume is a list of conditions, as in ['n >= 2']; got {assume!r}")
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not (number and timeout > 0):  # type: ignore[operator]
+        raise InputError(f"timeout is a positive number of seconds; got {timeout!r}")
+    if not isinstance(rules, str):
+        raise InputError(f"rules is the text of laws; got {rules!r}")

@@ -84,15 +84,13 @@ def assert_equivalent(
     __tracebackhide__ = True
     if undecided not in UNDECIDED:
         raise InputError(f"undecided is one of {', '.join(UNDECIDED)}; got {undecided!r}")
-    if isinstance(assume, str):
-        raise InputError(f"assume is a list of conditions, as in [{assume!r}]; got one text")
     from ncd_formal.equivalence import prove
 
     if certificate is None:
-        verdict = prove(left, right, inputs, tuple(assume), parameters, timeout, rules)
+        verdict = prove(left, right, inputs, assume, parameters, timeout, rules)
     else:
         with PendingFile(Path(certificate)) as file:
-            verdict = prove(left, right, inputs, tuple(assume), parameters, timeout, rules)
+            verdict = prove(left, right, inputs, assume, parameters, timeout, rules)
             if verdict.certificate is not None:
                 file.write(verdict.certificate.save)
     _tell(verdict, inputs, assume, parameters, timeout, certificate)

@@ -221,5 +221,5 @@ def test_the_assertion_needs_no_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_words_are_refused() -> None:
     with pytest.raises(InputError, match="undecided is one of fail, skip, xfail; got 'pass'"):
         ncd_formal.assert_equivalent(abs, abs, undecided="pass")
-    with pytest.raises(InputError, match=r"assume is a list of conditions, as in \['n >= 1'\]"):
+    with pytest.raises(InputError, match="assume is a list of conditions"):
         ncd_formal.assert_equivalent(abs, abs, assume="n >= 1")

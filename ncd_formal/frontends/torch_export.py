@@ -52,6 +52,9 @@ from ncd_formal.strides import Shape, show_shape
 SMALL_CONSTANT = 16
 """Tensors inside a program with at most so many values are read as numbers."""
 
+LARGE = 100_000
+"""Sizes from here on are not tried for being prime."""
+
 
 def import_program(
     target: object,
@@ -219,10 +222,15 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
     values = example_sizes(caller.declared.values(), context)
     dtype = next((p.dtype for p in caller.parameters() if p.is_floating_point()), torch.float32)
     dtypes = {"real": dtype, "boolean": torch.bool, "integer": torch.int64}
-    examples = tuple(
-        torch.zeros([s.evaluate(values) for s in d.shape], dtype=dtypes[d.kind])
-        for d in caller.declared.values()
-    )
+    try:
+        examples = tuple(
+            torch.zeros([s.evaluate(values) for s in d.shape], dtype=dtypes[d.kind])
+            for d in caller.declared.values()
+        )
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"{caller.name} cannot be traced: its inputs are too large at the smallest sizes"
+        ) from None
     dynamic = tuple(
         {k: Dim.AUTO for k, extent in enumerate(shape) if extent.constant is None}
         for shape in shapes
@@ -231,12 +239,12 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
     with _quiet(), _lines(), _symbolic_math(caller), recorder.recording():
         try:
             exported = torch.export.export(
-                caller, examples, dynamic_shapes=(dynamic,), strict=False
+                caller, examples, dynamic_shapes=(dynamic,) if dynamic else None, strict=False
             )
             return _decomposed(exported), recorder
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = _reason(error, _names_of_symbols(recorder, shapes))
             raise InputError(f"{caller.name} cannot be imported: {reason}") from error
 
@@ -320,7 +328,9 @@ def _search(
             return True
         least = max(2, context.least(names[depth]))
         near = [least + k for k in range(300)]
-        primes = [v for v in near if v > 10 and all(v % d for d in range(2, math.isqrt(v) + 1))]
+        primes = [
+            v for v in near if 10 < v < LARGE and all(v % d for d in range(2, math.isqrt(v) + 1))
+        ]
         for value in dict.fromkeys([*primes[:20], *near]):
             if next(trials) > 100_000:
                 break
@@ -448,7 +458,7 @@ def _names_of_symbols(recorder: Recorder, shapes: Sequence[Shape]) -> dict[Any, 
     return names
 
 
-def _reason(error: Exception, symbols: Mapping[Any, Polynomial]) -> str:
+def _reason(error: BaseException, symbols: Mapping[Any, Polynomial]) -> str:
     """The first sentence of an exception, in the declared names, and the line it comes from."""
     text = next((line for line in str(error).splitlines() if line.strip()), "")
     if "data-dependent" in text or "DataDependent" in type(error).__name__:

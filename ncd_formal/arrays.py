@@ -469,18 +469,23 @@ def substitute(outputs: Sequence[Array], values: Mapping[str, Array]) -> tuple[A
                     f"{show_shape(value.shape)}"
                 )
             return value
-        if all(made[source] is source for source in array.sources):
-            return array
-        if isinstance(array, (Reindexed, Regrouped, Reduced)):
-            return replace(array, source=made[array.source])
-        if isinstance(array, (Pointwise, OpaqueArray)):
-            return replace(array, operands=tuple(made[o] for o in array.operands))
-        assert isinstance(array, Concatenated)
-        return replace(array, parts=tuple(made[p] for p in array.parts))
+        return with_sources(array, [made[source] for source in array.sources])
 
     for array in topological(outputs):
         made[array] = new(array)
     return tuple(made[output] for output in outputs)
+
+
+def with_sources(array: Array, sources: Sequence[Array]) -> Array:
+    """The same operator on other arrays of the same shapes."""
+    if all(a is b for a, b in zip(sources, array.sources, strict=True)):
+        return array
+    if isinstance(array, (Reindexed, Regrouped, Reduced)):
+        return replace(array, source=sources[0])
+    if isinstance(array, (Pointwise, OpaqueArray)):
+        return replace(array, operands=tuple(sources))
+    assert isinstance(array, Concatenated)
+    return replace(array, parts=tuple(sources))
 
 
 def topological(outputs: Iterable[Array]) -> list[Array]:

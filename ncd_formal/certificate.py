@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ncd_formal.conditions import Context, Split
 from ncd_formal.errors import InputError
@@ -37,6 +37,9 @@ from ncd_formal.wires import (
     subterms,
     term,
 )
+
+if TYPE_CHECKING:
+    from ncd_formal.composition import Composition
 
 FORMAT = 1
 
@@ -102,7 +105,7 @@ class Certificate:
     @property
     def digest(self) -> str:
         """A hash of the whole certificate."""
-        return _digest(self.to_json())
+        return digest_of(self.to_json())
 
     def check(self, rules: str = "") -> CheckReport:
         """Check every step and every side condition.
@@ -170,30 +173,38 @@ class Certificate:
             ],
         }
 
+    def describe(self) -> str:
+        """How long it is, for people."""
+        steps = sum(len(steps) for _, _, steps in self.lemmas)
+        laws = ", ".join(self.laws) or "none: the wires are the same term"
+        return f"{len(self.lemmas)} lemmas, {steps} steps; laws: {laws}"
+
     def save(self, path: str | Path) -> None:
         """Write the certificate as JSON."""
-        data = self.to_json()
-        data["digest"] = _digest(data)
-        Path(path).write_text(json.dumps(data, separators=(",", ":")) + "\n", encoding="utf-8")
+        save_json(self.to_json(), path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Certificate:
-        """Read a certificate.
+    def load(cls, path: str | Path) -> Certificate | Composition:
+        """Read a certificate, or a composition of several.
 
         Errors: InputError where the file cannot be read, is no certificate, or is damaged.
         """
+        from ncd_formal import composition
+
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
         except (ValueError, RecursionError):
             raise InputError(f"{path}: not a certificate (it is not JSON)") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT or "digest" not in data:
+        known = {FORMAT: cls.from_json, composition.FORMAT: composition.Composition.from_json}
+        form = data.get("format") if isinstance(data, dict) else None
+        if not isinstance(form, (int, str)) or form not in known or "digest" not in data:
             raise InputError(f"{path}: not a certificate of format {FORMAT}")
-        if data.pop("digest") != _digest(data):
+        if data.pop("digest") != digest_of(data):
             raise InputError(f"{path}: damaged: its digest does not match what it says")
         try:
-            return cls.from_json(data)
+            return known[form](data)
         except (CertificateError, InputError) as error:
             raise InputError(f"{path}: damaged: {error}") from None
 
@@ -216,7 +227,7 @@ class Certificate:
             )
             if not all(isinstance(row, list) for row in rows):
                 raise CertificateError("nodes, goals, lemmas and steps are lists")
-            context = _context(data["context"])
+            context = context_from_json(data["context"])
             rules = read_own_rules("\n".join(_texts(data.get("rules", []))))
             known = {**table(), **{rule.name: rule for rule in rules}}
             nodes = _nodes(data["nodes"], context)
@@ -264,7 +275,14 @@ _FIELDS = dict.fromkeys(
 )
 
 
-def _digest(data: Mapping[str, Any]) -> str:
+def save_json(data: Mapping[str, Any], path: str | Path) -> None:
+    """Write data as JSON with its digest."""
+    text = json.dumps({**data, "digest": digest_of(data)}, separators=(",", ":"))
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def digest_of(data: Mapping[str, Any]) -> str:
+    """A hash of plain data."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -287,7 +305,8 @@ def _layout(written: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(map(_texts, written))
 
 
-def _context(data: Mapping[str, Any]) -> Context:
+def context_from_json(data: Mapping[str, Any]) -> Context:
+    """A context from plain data, well formed."""
     lower = {str(k): _whole(v) for k, v in data["lower"].items()}
     splits = {}
     for axis, (outer, inner, masked) in data["splits"].items():

@@ -13,17 +13,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import count, islice
 from typing import Any, Literal
 
 from ncd_formal import reproduction
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
 from ncd_formal.certificate import Certificate, CertificateError, Goal
+from ncd_formal.composition import Composition
 from ncd_formal.conditions import Context, parse_comparison, witness
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import UNDEFINED, Facts
+from ncd_formal.fingerprints import Values
 from ncd_formal.frontends.program import Program
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
 from ncd_formal.normalisation import BudgetError, Normaliser
@@ -31,12 +34,21 @@ from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Congruence, Instance
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import OWN, Judge, Rule, read_own_rules, table
+from ncd_formal.semantics import Evaluator, Floats, NotExactError
 from ncd_formal.sizes import size
+from ncd_formal.strides import show_shape
+from ncd_formal.sweeping import Sweep
 from ncd_formal.wires import Argument, Term, subterms
 
 log = logging.getLogger(__name__)
 
 Status = Literal["proved", "refuted", "undecided"]
+
+Effort = Literal["normal", "written out", "search"]
+"""Normal forms as they are; with sums and short axes written out as well; and then a search."""
+
+WHOLE = 3_000
+"""Arrays in both programs together above which they are only taken array by array."""
 
 FIRST_TRIALS, MORE_TRIALS = 6, 24
 """Random trials before the proof, and after a proof was not found."""
@@ -63,7 +75,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
     """What a reader should know: where the outputs may be undefined, opaque operators."""
     counterexample: Counterexample | None = None
-    certificate: Certificate | None = None
+    certificate: Certificate | Composition | None = None
     reason: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Where the time went: import, trials, proof, check."""
@@ -72,10 +84,8 @@ class Verdict:
         """The verdict for people."""
         lines = [f"{self.status}: {self._headline()}"]
         if self.certificate is not None:
-            steps = sum(len(steps) for _, _, steps in self.certificate.lemmas)
-            laws = ", ".join(self.certificate.laws) or "none: the wires are the same term"
             lines += [
-                f"  {len(self.certificate.lemmas)} lemmas, {steps} steps; laws: {laws}",
+                f"  {self.certificate.describe()}",
                 f"  {self._trust()}",
                 f"  certificate {self.certificate.digest[:16]}, checked",
             ]
@@ -169,15 +179,14 @@ def prove(
     if trials.mismatch:
         return task.undecided(trials.mismatch, clock)
     log.info("proving")
-    proof = Proof(task.elaboration.context, task.pairs, timeout, own)
-    certificate = proof.certificate(task.conditions, task.about)
+    certificate, reason = _search(task, trials, time.perf_counter() + timeout, own)
     clock.lap("proof")
     if certificate is None:
         found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
         clock.lap("trials")
         if found is not None:
             return task.refuted(found, clock)
-        return task.undecided(trials.mismatch or proof.reason, clock)
+        return task.undecided(trials.mismatch or reason, clock)
     log.info("checking")
     try:
         certificate.check(rules)
@@ -193,6 +202,25 @@ def prove(
         certificate=certificate,
         seconds=clock.laps,
     )
+
+
+def _search(
+    task: Task, trials: Trials, deadline: float, own: tuple[Rule, ...]
+) -> tuple[Certificate | Composition | None, str]:
+    """A proof, or why there is none: as a whole where that is quick, then array by array."""
+    whole: Proof | None = None
+    certificate: Certificate | Composition | None = None
+    if not task.is_large:
+        seconds = deadline - time.perf_counter()
+        whole = Proof(task.elaboration.context, task.pairs, seconds, own)
+        certificate = whole.certificate(task.conditions, task.about, "normal")
+        if certificate is not None:
+            return certificate, ""
+    sweep = task.sweep(trials, deadline, own)
+    certificate = sweep.composition(task.conditions, task.about)
+    if certificate is None and whole is not None:
+        certificate = whole.certificate(task.conditions, task.about, "search")
+    return certificate, (whole.reason if whole else "") or sweep.reason
 
 
 def confirm(certificate: Certificate, left: object, right: object) -> None:
@@ -260,9 +288,17 @@ class Proof:
         self.reason = ""
 
     def certificate(
-        self, conditions: Sequence[str], about: Mapping[str, Any]
+        self,
+        conditions: Sequence[str],
+        about: Mapping[str, Any],
+        effort: Effort = "search",
+        evident: bool = False,
     ) -> Certificate | None:
-        """A certificate, or None with ``reason`` saying how the search ended."""
+        """A certificate, or None with ``reason`` saying how the search ended.
+
+        With ``evident``, a further goal equates an output with a form that shows more of what kind
+        of value it is, where there is one.
+        """
         goals = [(a.term, b.term) for a, b in self.pairs]
         for (a, b), number in zip(self.pairs, count()):
             if a.layout != b.layout:
@@ -274,13 +310,17 @@ class Proof:
         if sizes is None:
             self.reason = "no sizes are known that satisfy the assumptions"
             return None
-        if not self._normalise(goals) and not self._search(goals):
+        found = self._normalise(goals, effort)
+        if not found and (effort != "search" or not self._search(goals)):
             return None
-        lemmas = self.closure.explain(*goals)
+        shown = [Goal(a.term, b.term, a.layout) for a, b in self.pairs]
+        if evident:
+            shown += self._evident()
+        lemmas = self.closure.explain(*((goal.left, goal.right) for goal in shown))
         used = {step.law for _, _, steps in lemmas for _, step in steps if step}
         return Certificate(
             self.context,
-            tuple(Goal(a.term, b.term, a.layout) for a, b in self.pairs),
+            tuple(shown),
             lemmas,
             tuple(conditions),
             dict(about),
@@ -292,10 +332,19 @@ class Proof:
         """Take over one instance of a law, its conditions decided."""
         self.closure.merge(left, right, Instance(law, values))
 
+    def _evident(self) -> Iterable[Goal]:
+        """Outputs in a form that shows that no sum of it is 0."""
+        normalise = Normaliser(self.judge, self.record_step, witness=True)
+        for a, _ in self.pairs:
+            if self.judge.facts(a.term) & UNDEFINED:
+                form = normalise(a.term)
+                if self.closure.equal(a.term, form) and not self.judge.facts(form) & UNDEFINED:
+                    yield Goal(a.term, form, a.layout)
+
     def _holds(self, goals: Iterable[tuple[Term, Term]]) -> bool:
         return all(self.closure.equal(a, b) for a, b in goals)
 
-    def _normalise(self, goals: Sequence[tuple[Term, Term]]) -> bool:
+    def _normalise(self, goals: Sequence[tuple[Term, Term]], effort: Effort) -> bool:
         """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
         self.normal: list[tuple[Term, Term]] = []
         plain = Normaliser(self.judge, self.record_step)
@@ -324,7 +373,7 @@ class Proof:
             lambda: written_out("numbers", contract=True),
             lambda: written_out("all", unroll=True),
         )
-        for strategy in strategies:
+        for strategy in strategies[:2] if effort == "normal" else strategies:
             try:
                 strategy()
             except BudgetError:
@@ -400,7 +449,8 @@ class Task:
     names: tuple[str, str]
     declarations: Mapping[str, Declaration]
     runs: tuple[_Runner, _Runner]
-    elaboration: Elaboration
+    arrays: tuple[tuple[Array, ...], tuple[Array, ...]]
+    context: Context
     conditions: tuple[str, ...]
     assumed: tuple[str, ...]
     about: Mapping[str, Any]
@@ -439,7 +489,7 @@ class Task:
             shared.setdefault(name, declaration)
         _check_matching(first_outputs, outputs, first, second, extra)
         _buffers(first, second)
-        elaboration = elaborate([first_outputs, outputs], context)
+        _check_outputs(first_outputs, outputs)
         conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
         expressions = [{n: t for n, (side, t) in extra.items() if side == k} for k in (0, 1)]
         runs = (_Runner(first, {}, expressions[0]), _Runner(second, renamed, expressions[1]))
@@ -459,11 +509,22 @@ class Task:
             names,
             shared,
             runs,
-            elaboration,
+            (first_outputs, outputs),
+            context,
             conditions,
             predicates,
             about,
         )
+
+    @cached_property
+    def elaboration(self) -> Elaboration:
+        """The wires of both programs."""
+        return elaborate(self.arrays, self.context)
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether the programs are too large to be taken as a whole."""
+        return sum(len(topological(outputs)) for outputs in self.arrays) > WHOLE
 
     @property
     def pairs(self) -> list[tuple[Output, Output]]:
@@ -472,15 +533,15 @@ class Task:
 
     def trials(self) -> Trials:
         sides = [
-            Side(name, run, outputs, _tolerance(program))
-            for name, run, outputs, program in zip(
-                self.names, self.runs, self.elaboration.programs, self.programs, strict=True
+            Side(name, run, partial(self._evaluate, side), _tolerance(program))
+            for side, (name, run, program) in enumerate(
+                zip(self.names, self.runs, self.programs, strict=True)
             )
         ]
         sizes = [c.removeprefix("sizes: ") for c in self.conditions]
         return Trials(
             self.declarations,
-            self.elaboration.context,
+            self.context,
             sides[0],
             sides[1],
             sizes,
@@ -488,10 +549,55 @@ class Task:
             _buffers(*self.programs),
         )
 
+    def _evaluate(
+        self, side: int, sizes: Mapping[str, int], inputs: Mapping[str, Floats]
+    ) -> list[Floats | None]:
+        """The outputs of one program by the reference semantics."""
+        if self.is_large:
+            if self.programs[side].opaque:
+                return [None] * len(self.arrays[side])
+            values = Values(sizes, inputs)
+            values.evaluate(topological(self.arrays[side]))
+            return [values.of[output] for output in self.arrays[side]]
+        evaluator = Evaluator(self.elaboration.context, sizes, inputs)
+        found: list[Floats | None] = []
+        for output in self.elaboration.programs[side]:
+            try:
+                found.append(evaluator.output(output.term, output.layout))
+            except NotExactError:
+                found.append(None)
+        return found
+
+    def sweep(self, trials: Trials, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
+        """A proof array by array."""
+        samples: list[Values] = []
+        for seed in (1, 2):
+            sizes = trials.sample_sizes(seed)
+            if sizes is not None:
+                inputs = trials.sample_inputs(sizes, seed)
+                values = Values(sizes, {k: v.numpy() for k, v in inputs.items()})
+                for outputs in self.arrays:
+                    values.evaluate(topological(outputs))
+                samples.append(values)
+
+        def search(
+            context: Context, pair: tuple[Output, Output], seconds: float, thorough: bool
+        ) -> Certificate | None:
+            proof = Proof(context, [pair], seconds, rules)
+            return proof.certificate((), {}, "search" if thorough else "written out", evident=True)
+
+        kinds = {
+            array.name: array.kind
+            for outputs in self.arrays
+            for array in topological(outputs)
+            if isinstance(array, InputArray)
+        }
+        return Sweep(self.arrays, self.context, kinds, samples, deadline, search)
+
     def notes(self) -> tuple[str, ...]:
         notes = [f"opaque: {text}" for program in self.programs for text in program.opaque]
-        facts = Facts(self.elaboration.context)
-        if any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
+        facts = Facts(self.elaboration.context) if not self.is_large else None
+        if facts and any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
             notes.append(
                 "an output may be undefined at some inputs (a division by 0, a row without a key);"
                 " there the proof says only that both are undefined"
@@ -647,6 +753,18 @@ def _check_matching(
             "parameters"
         )
     del extra
+
+
+def _check_outputs(left: Sequence[Array], right: Sequence[Array]) -> None:
+    """Errors: InputError where the programs have other outputs."""
+    if len(left) != len(right):
+        raise InputError(f"one program has {len(left)} outputs, the other {len(right)}")
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        if a.shape != b.shape:
+            raise InputError(
+                f"output {number}: the shapes {show_shape(a.shape)} and "
+                f"{show_shape(b.shape)} differ"
+            )
 
 
 def _buffers(first: Program, second: Program) -> dict[str, Any]:

@@ -43,8 +43,13 @@ INPUT_KINDS: Mapping[str, int] = {
     "integer": REAL,
     "boolean": ZERO | UNIT,
     "extended": REAL | MINUS_INFINITY,
+    "positive": UNIT | POSITIVE,
+    "nonnegative": ZERO | UNIT | POSITIVE,
+    "partial": REAL | UNDEFINED,
+    "any": ANYTHING,
 }
-"""What an input of a declared kind may hold: inputs are numbers, never NaN or infinite."""
+"""What an input of a kind may hold.  Programs take numbers; what one step of a proof reads from
+another may also be −∞ or undefined."""
 
 
 def _add(a: int, b: int) -> int:

@@ -18,6 +18,8 @@ several, and axes of few indices unless ``unroll`` is.  With ``gather``, the exp
 and truth values under a sum are one exponential again, of a score that is −∞ where masked: the form
 that the laws of rescaled sums are about.  With ``contract``, products go under sums instead of
 out of them, and bound axes are named by what they bind, so that contractions in any order meet.
+With ``witness``, a masked sum of positive numbers shows one that is not masked: a form whose facts
+say that the sum is positive.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from ncd_formal.wires import (
     Argument,
     Term,
     add,
+    bound_axes,
     constant,
     exp,
     indices_of,
@@ -76,6 +79,7 @@ class Normaliser:
         unroll: bool = False,
         gather: bool = False,
         contract: bool = False,
+        witness: bool = False,
         budget: int = 200_000,
     ) -> None:
         self.judge = judge
@@ -84,6 +88,7 @@ class Normaliser:
         self.unroll = unroll
         self.gather = gather
         self.contract = contract
+        self.witness = witness
         self.budget = budget
         self.normal: dict[Term, Term] = {}
 
@@ -194,7 +199,7 @@ class Normaliser:
 
     def _renamed(self, axis: str, body: Term, taken: Iterable[str]) -> tuple[str, Term]:
         """A sum over another axis of the same size, its body in normal form."""
-        name = self._fresh(axis, {*taken, *body.axes})
+        name = self._fresh(axis, {*taken, *body.axes, *bound_axes(body)})
         right = self.apply("reduce-rename", m=SUM, x=axis, y=name, a=body)
         return name, self(right.children[1])
 
@@ -798,7 +803,29 @@ class Normaliser:
         if self.gather:
             body = self._gather(body)
         total = self._sort_axes(SUM, axis, body)
+        if self.witness:
+            return self._with_witness(total)
         return self._canonical(total) if self.contract else total
+
+    def _with_witness(self, total: Term) -> Term:
+        """A sum that is not seen to be positive as a positive summand and the rest."""
+        facts, context = self.judge.facts, self.judge.context
+        masked = facts.holds("nonnegative-or-undefined", total) and not facts.holds(
+            "positive-or-undefined", total
+        )
+        if not masked or total.op != "Reduce":
+            return total
+        axis, body = str(total.args[1]), total.children[1]
+        for w in ("0", str(context.axes[axis] - 1), *sorted(body.axes - {axis})):
+            if self.allows("sum-witness", x=axis, a=body, w=w):
+                try:
+                    one = self(substitute(body, {axis: size(w)}))
+                except ValueError:  # an axis of w is bound inside
+                    continue
+                if facts.holds("positive-or-undefined", one):
+                    right = self.apply("sum-witness", x=axis, a=body, w=w)
+                    return self.add(one, right.children[1])
+        return total
 
     def _canonical(self, total: Term) -> Term:
         """Nested sums with their axes named so that the body comes first in the order of terms."""
@@ -838,7 +865,7 @@ class Normaliser:
 
     def _rename_all(self, bound: list[str], body: Term, names: Mapping[str, str]) -> Term:
         """The sums under other names, by way of names that nothing has."""
-        everything = {*bound, *names.values(), *body.axes}
+        everything = {*bound, *names.values(), *body.axes, *bound_axes(body)}
         aside: dict[str, str] = {}
         for axis in bound:
             aside[axis] = self._fresh(axis, {*everything, *aside.values()})

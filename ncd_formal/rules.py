@@ -429,6 +429,13 @@ def _distributes(judge: Judge, factor: Argument, *summands: Argument) -> bool:
     )
 
 
+def _apart(judge: Judge, axis: Argument, p: Argument) -> bool:
+    """The index expression does not depend on the axis."""
+    leaves = judge.context.leaves
+    own = {leaf for v in size(str(p)).variables if is_axis(v) for leaf in leaves(v)}
+    return own.isdisjoint(leaves(str(axis)))
+
+
 def _range(judge: Judge, p: Argument) -> bool:
     return judge.context.nonnegative(size(str(p)))
 
@@ -483,6 +490,7 @@ CONDITIONS: Mapping[str, Callable[..., bool]] = {
     "distributes": _distributes,
     "scales": _distributes,
     "in-range": _range,
+    "apart": _apart,
     "holds-at": _truth_at(True),
     "fails-at": _truth_at(False),
     ">": lambda judge, a, b: a > b,
@@ -509,6 +517,11 @@ def _exact(context: Context, p: Argument, q: Argument) -> Argument:
 def _renamed(context: Context, subject: Argument, old: Argument, new: Argument) -> Argument:
     assert isinstance(subject, Term)
     return substitute(subject, {str(old): size(str(new))})
+
+
+def _at(context: Context, subject: Argument, axis: Argument, index: Argument) -> Argument:
+    assert isinstance(subject, Term)
+    return substitute(subject, {str(axis): size(str(index))})
 
 
 def _reversed(context: Context, subject: Argument, axis: Argument) -> Argument:
@@ -558,6 +571,13 @@ def _whole(context: Context, p: Argument) -> Argument:
     return Fraction(value)
 
 
+def _axis(context: Context, axis: Argument) -> Argument:
+    """The index of an axis, as an expression."""
+    if not is_axis(str(axis)):
+        raise ValueError(f"{axis} is not an axis")
+    return str(size(str(axis)))
+
+
 def _inside(context: Context, axis: Argument) -> Argument:
     """The polynomial that is non-negative where a masked axis has not run past its end."""
     if not is_axis(str(axis)):
@@ -593,8 +613,10 @@ COMPUTED: Mapping[str, Callable[..., Argument]] = {
     "share": _exact,
     "number": _whole,
     "extent": lambda context, axis: str(context.axes[str(axis)]),
+    "axis": _axis,
     "inside": _inside,
     "rename": _renamed,
+    "at": _at,
     "reverse": _reversed,
     "unroll": _unrolled,
     "given": _given,
@@ -616,6 +638,7 @@ _SORTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "distributes": (("Term",) * 3, "Condition"),
     "scales": (("Term",) * 2, "Condition"),
     "in-range": (("String",), "Condition"),
+    "apart": (("String", "String"), "Condition"),
     "holds-at": (("Term", "String", "String"), "Condition"),
     "fails-at": (("Term", "String", "String"), "Condition"),
     **dict.fromkeys((">", "!="), (("BigRat", "BigRat"), "Condition")),
@@ -625,8 +648,8 @@ _SORTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "root": (("BigRat",), "BigRat"),
     "number": (("String",), "BigRat"),
     **dict.fromkeys(("plus", "times", "share"), (("String", "String"), "String")),
-    **dict.fromkeys(("minus-one-minus", "extent", "inside"), (("String",), "String")),
-    "rename": (("Term", "String", "String"), "Term"),
+    **dict.fromkeys(("minus-one-minus", "axis", "extent", "inside"), (("String",), "String")),
+    **dict.fromkeys(("rename", "at"), (("Term", "String", "String"), "Term")),
     "reverse": (("Term", "String"), "Term"),
     "unroll": (("Monoid", "String", "Term"), "Term"),
     "given": (("Term", "String", "BigRat"), "Term"),

@@ -299,6 +299,16 @@ def subterms(*roots: Term, known: Container[Term] = ()) -> Iterator[Term]:
             stack.extend((child, False) for child in reversed(node.children) if child not in seen)
 
 
+def bound_axes(root: Term) -> set[str]:
+    """The axes that something inside ``root`` binds."""
+    return {
+        axis
+        for node in subterms(root)
+        if node.op in {"Reduce", "Opaque"}
+        for axis in str(node.args[1]).split()
+    }
+
+
 def substitute(root: Term, values: Mapping[str, Polynomial]) -> Term:
     """``root`` at other indices: free axes replaced by index expressions.
 

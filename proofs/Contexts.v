@@ -20,7 +20,8 @@ Definition put1 (r : env) (a : axis) (k : Z) : env := fun b => if Pos.eqb b a th
 Record split := Split { whole : axis; outer : axis; inner : axis; masked : bool }.
 
 (* The kinds of value that an input may hold. *)
-Inductive input_kind := RealInput | BooleanInput | ExtendedInput.
+Inductive input_kind := RealInput | BooleanInput | ExtendedInput
+  | PositiveInput | NonnegativeInput | PartialInput | AnyInput.
 
 Record context := Context {
   lowers : PositiveMap.t Z;                  (* the least value of a size, where it is not 1 *)
@@ -45,7 +46,9 @@ Record model := Model {
   opaque : positive -> list Z -> (list Z -> object) -> list Z -> value }.
 
 Definition of_kind (k : input_kind) (v : value) : Prop := match k with
-  | RealInput => real v | BooleanInput => boolean v | ExtendedInput => defined v end.
+  | RealInput => real v | BooleanInput => boolean v | ExtendedInput => defined v
+  | PositiveInput => Values.positive v | NonnegativeInput => real v /\ nonnegative_or_undefined v
+  | PartialInput => no_infinity v | AnyInput => True end.
 
 Definition sizes_ok (M : model) (G : context) : Prop :=
   (forall s, least G s <= sizes M s)

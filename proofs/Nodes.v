@@ -30,7 +30,10 @@ Qed.
 (* Products of equal factors ----------------------------------------------------------------- *)
 
 Definition input_fact (k : input_kind) : fact := match k with
-  | RealInput => real_fact | BooleanInput => boolean_fact | ExtendedInput => defined_fact end.
+  | RealInput => real_fact | BooleanInput => boolean_fact | ExtendedInput => defined_fact
+  | PositiveInput => positive_fact
+  | NonnegativeInput => meet real_fact nonnegative_or_undefined_fact
+  | PartialInput => no_infinity_fact | AnyInput => anything end.
 Definition index_fact (G : context) (e : index) : fact :=
   if nonnegative G (Minus e (Num 1)) then positive_fact
   else if nonnegative G e then of_kinds [Zero; One; OtherPositive] else real_fact.
@@ -316,7 +319,16 @@ Section Build.
     - apply has_real. exact I.
   Qed.
   Lemma input_fact_has k v : of_kind k v -> has (input_fact k) v.
-  Proof. destruct k; cbn [of_kind input_fact]; intros H; [now apply has_real | now apply has_boolean | now apply has_defined]. Qed.
+  Proof.
+    destruct k; cbn [of_kind input_fact]; intros H.
+    - now apply has_real.
+    - now apply has_boolean.
+    - now apply has_defined.
+    - now apply has_positive.
+    - destruct H. apply has_meet; [now apply has_real | now apply has_nonnegative_or_undefined].
+    - now apply has_no_infinity.
+    - apply has_anything.
+  Qed.
 
   Lemma argument_child m cs M k q : argument (map (denote G M) (map (tree_at m) cs)) k q
     = match nth_error cs k with Some c => denote G M (tree_at m c) q | None => number Undef end.

@@ -465,7 +465,8 @@ Definition value_at (a : array) (is : list Z) : value := match a with
   | Extended n x => apply_all n (Fin 0) x is
   | Unused => Fin 0 end.
 Definition array_ok (k : input_kind) (a : array) : Prop := match a, k with
-  | Unused, _ | Reals _ _, (RealInput | ExtendedInput)
+  | Unused, (RealInput | BooleanInput | ExtendedInput)
+  | Reals _ _, (RealInput | ExtendedInput)
   | Booleans _ _, (BooleanInput | ExtendedInput) => True
   | Extended n x, ExtendedInput => everywhere n defined x
   | _, _ => False end.

@@ -451,6 +451,11 @@ Definition law_any_witness := Law "any-witness"
   (Op (Plain (Constant (1 # 1))) [])
   [Known boolean_fact 0; Witness true 0 0 0]%nat.
 
+Definition law_sum_witness := Law "sum-witness"
+  (Op (AnyReduce (MonoidIs Sum) 0) [Var 0])
+  (Op (Plain Add) [Var 1; Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Select) [Op (Plain Equal) [Op (AnyIndex 1) []; Op (AnyIndex 0) []]; Op (Plain (Constant (0 # 1))) []; Var 0]]])
+  [Unsplit 0; Apart 0 0; InRange (IVar 0); InRange (IPlus (IExtent 0) (IMinus (ILit (-1)) (IVar 0))); Substituted 0 1 0 0 (IVar 0); IndexIs 1 (IAxis 0)]%nat.
+
 Definition law_max_maximum := Law "max-maximum"
   (Op (AnyReduce (MonoidIs Max) 0) [Op (Plain Maximum) [Var 0; Var 1]])
   (Op (Plain Maximum) [Op (AnyReduce (MonoidIs Max) 0) [Var 0]; Op (AnyReduce (MonoidIs Max) 0) [Var 1]])
@@ -661,6 +666,7 @@ Definition table : list law := [
   law_any_constant;
   law_all_witness;
   law_any_witness;
+  law_sum_witness;
   law_max_maximum;
   law_reduce_swap;
   law_product_swap;

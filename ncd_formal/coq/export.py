@@ -32,6 +32,10 @@ _INPUT_KINDS = {
     "integer": "RealInput",
     "boolean": "BooleanInput",
     "extended": "ExtendedInput",
+    "positive": "PositiveInput",
+    "nonnegative": "NonnegativeInput",
+    "partial": "PartialInput",
+    "any": "AnyInput",
 }
 
 
@@ -173,7 +177,7 @@ class Export:
             to: Iterable[Polynomial]
             if operation == "unroll":
                 to = map(size, range(extent.constant or 0))
-            elif operation == "rename":
+            elif operation in {"rename", "at"}:
                 to = [size(str(arguments[2]))]
             else:
                 to = [extent - 1 - size(x)]

@@ -36,6 +36,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "distributes": ("term",) * 3,
     "scales": ("term",) * 2,
     "in-range": ("index",),
+    "apart": ("axis", "index"),
     "holds-at": ("term", "axis", "index"),
     "fails-at": ("term", "axis", "index"),
     "Reduce": ("monoid", "axis", "term"),
@@ -47,9 +48,11 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "times": ("index", "index"),
     "minus-one-minus": ("index",),
     "number": ("index",),
+    "axis": ("axis",),
     "extent": ("axis",),
     "inside": ("axis",),
     "rename": ("term", "axis", "axis"),
+    "at": ("term", "axis", "index"),
     "reverse": ("term", "axis"),
     "unroll": ("monoid", "axis", "term"),
     "given": ("term", "index", "number"),
@@ -128,7 +131,7 @@ class _Translation:
             return f"Var {self.number('term', expression)}"
         assert isinstance(expression, tuple)
         operator, *arguments = expression
-        if operator in {"rename", "reverse", "unroll", "given"}:
+        if operator in {"rename", "at", "reverse", "unroll", "given"}:
             return f"Var {self.computed(expression)}"
         if operator == "Constant":
             value = _literal(arguments[0])
@@ -179,11 +182,11 @@ class _Translation:
         else:
             body, axis = arguments[:2]
             x = self.number("axis", axis)
-            to = (
-                f"IAxis {self.number('axis', arguments[2])}"
-                if operator == "rename"
-                else f"IMinus (IMinus (IExtent {x}) (ILit 1)) (IAxis {x})"
-            )
+            to = f"IMinus (IMinus (IExtent {x}) (ILit 1)) (IAxis {x})"
+            if operator == "rename":
+                to = f"IAxis {self.number('axis', arguments[2])}"
+            elif operator == "at":
+                to = f"IVar {self.number('index', arguments[2])}"
             text = f"Substituted {slot} {made} {self.number('term', body)} {x} ({to})"
         self.law.conditions.append(text)
         return made
@@ -234,8 +237,8 @@ class _Translation:
         if operator == "minus-one-minus":
             return f"IMinus (ILit (-1)) ({self.index(arguments[0])})"
         x = self.number("axis", arguments[0])
-        if operator == "extent":
-            return f"IExtent {x}"
+        if operator in {"axis", "extent"}:
+            return f"I{str(operator).capitalize()} {x}"
         assert operator == "inside", operator
         return f"IMinus (IMinus (IExtent {x}) (ILit 1)) (IAxis {x})"
 

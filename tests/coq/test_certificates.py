@@ -238,9 +238,9 @@ def _read(data: Data) -> Certificate:
     except CertificateError as error:
         if "digests" not in str(error):
             raise
-    from ncd_formal.certificate import _context, _nodes
+    from ncd_formal.certificate import _nodes, context_from_json
 
-    nodes = _nodes(data["nodes"], _context(data["context"]))
+    nodes = _nodes(data["nodes"], context_from_json(data["context"]))
     data["digests"] = [[nodes[a].digest, nodes[b].digest] for a, b, _ in data["goals"]]
     return Certificate.from_json(data)
 

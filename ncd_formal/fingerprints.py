@@ -1,0 +1,173 @@
+"""What every array of a program holds at given sizes and inputs, in float64.
+
+The values tell arrays apart: two that differ are not equal, and two that agree may be, so a sweep
+knows where to look.  Functions are evaluated by their wires under the reference semantics; an
+operator that is known by name only is taken for some fixed smooth function of its operands, the
+same one wherever the name is.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ncd_formal.arrays import (
+    Array,
+    Concatenated,
+    InputArray,
+    IotaArray,
+    NumberArray,
+    OpaqueArray,
+    Pointwise,
+    Reduced,
+    Regrouped,
+    Reindexed,
+)
+from ncd_formal.conditions import Context
+from ncd_formal.elaboration import number_wires
+from ncd_formal.operators import POINTWISE
+from ncd_formal.semantics import Evaluator, Floats
+from ncd_formal.sizes import variable
+from ncd_formal.wires import Term, input_at
+
+_COUNT = variable("count")
+_PLACE = variable("place.0")
+_CONTEXT = Context(axes={"place.0": _COUNT}, lower={"count": 0})
+
+_FOLDS: Mapping[str, Any] = {
+    "Sum": np.sum,
+    "Product": np.prod,
+    "Max": lambda a, axis: np.max(a, axis, initial=-np.inf),
+    "Min": lambda a, axis: np.min(a, axis, initial=np.inf),
+}
+
+
+class Values:
+    """The arrays of a program at given sizes and inputs."""
+
+    def __init__(self, sizes: Mapping[str, int], inputs: Mapping[str, Any]) -> None:
+        self.sizes = sizes
+        self.inputs = {k: np.asarray(v, dtype=np.float64) for k, v in inputs.items()}
+        self.of: dict[Array, Floats] = {}
+        self._functions: dict[tuple[object, ...], Term] = {}
+
+    def evaluate(self, arrays: Iterable[Array]) -> None:
+        """Evaluate arrays whose sources come before them."""
+        with np.errstate(all="ignore"):
+            for array in arrays:
+                if array not in self.of:
+                    self.of[array] = self._value(array)
+
+    def shape(self, array: Array) -> tuple[int, ...]:
+        return tuple(extent.evaluate(self.sizes) for extent in array.shape)
+
+    def _value(self, array: Array) -> Floats:
+        if isinstance(array, InputArray):
+            return self.inputs[array.name].reshape(self.shape(array))
+        if isinstance(array, NumberArray):
+            return self._pointwise(number_wires(array), [], ())
+        if isinstance(array, IotaArray):
+            return np.arange(self.shape(array)[0], dtype=np.float64)
+        if isinstance(array, Reindexed):
+            return self._reindexed(array)
+        if isinstance(array, Regrouped):
+            return self.of[array.source].reshape(self.shape(array))
+        if isinstance(array, Pointwise):
+            operands = [_number(o) or o for o in array.operands]
+            key = (
+                array.function,
+                *(number_wires(o) if isinstance(o, NumberArray) else k
+                  for k, o in enumerate(operands)),
+            )  # fmt: skip
+            wires = self._functions.get(key)
+            if wires is None:
+                wires = self._functions[key] = POINTWISE[array.function](
+                    *(a if isinstance(a, Term) else input_at(str(a), [_PLACE]) for a in key[1:])
+                )
+            values = [self.of[o] for o in array.operands]
+            return self._pointwise(wires, values, self.shape(array))
+        if isinstance(array, Reduced):
+            return self._reduced(array)
+        if isinstance(array, Concatenated):
+            return np.concatenate([self.of[p] for p in array.parts], array.dimension)
+        assert isinstance(array, OpaqueArray)
+        return self._opaque(array)
+
+    def _pointwise(self, wires: Term, values: list[Floats], shape: tuple[int, ...]) -> Floats:
+        count = math.prod(shape)
+        inputs = {
+            str(k): np.broadcast_to(value, shape).reshape(-1) for k, value in enumerate(values)
+        }
+        evaluator = Evaluator(_CONTEXT, {**self.sizes, "count": count}, inputs)
+        return evaluator.output(wires, [["place.0"]]).reshape(shape)
+
+    def _reindexed(self, array: Reindexed) -> Floats:
+        source, shape = self.of[array.source], self.shape(array)
+        if not source.size:
+            return np.ones(shape)
+        into = array.map
+        positions = []
+        for row, offset, extent in zip(into.strides, into.offsets, source.shape, strict=True):
+            position: Any = np.int64(offset.evaluate(self.sizes))
+            for k, stride in enumerate(row):
+                if stride.terms:
+                    along = [1] * len(shape)
+                    along[k] = shape[k]
+                    steps = np.arange(shape[k]).reshape(along)
+                    position = position + stride.evaluate(self.sizes) * steps
+            # What lies past an edge is some value: nothing may depend on which.
+            positions.append(np.clip(position, 0, extent - 1))
+        return np.broadcast_to(source[tuple(positions)], shape)
+
+    def _reduced(self, array: Reduced) -> Floats:
+        source = self.of[array.source]
+        if array.monoid in {"All", "Any"}:
+            truth = np.where(np.isnan(source), np.nan, source != 0)
+            combine = np.min if array.monoid == "All" else np.max
+            start = float(array.monoid == "All")
+            return np.asarray(combine(truth, axis=array.dimensions, initial=start))
+        return np.asarray(_FOLDS[array.monoid](source, axis=array.dimensions))
+
+    def _opaque(self, array: OpaqueArray) -> Floats:
+        shape = self.shape(array)
+        tiled = min(
+            (o.rank - seen for o, seen in zip(array.operands, array.seen, strict=True)), default=0
+        )
+        lead = shape[:tiled]
+        parts = [self.of[o].reshape(*lead, -1) for o in array.operands]
+        seen = np.concatenate(parts, -1) if parts else np.zeros((*lead, 0))
+        generator = np.random.default_rng(zlib.crc32(array.operator.encode()))
+        weights = generator.standard_normal((seen.shape[-1], math.prod(shape[tiled:])))
+        mixed = (np.cos(seen) @ weights).reshape(shape)
+        return mixed if array.kind == "real" else np.abs(np.round(mixed)) % 2
+
+
+def _number(array: Array) -> NumberArray | None:
+    """The number that an array repeats."""
+    while isinstance(array, (Reindexed, Regrouped)):
+        array = array.source
+    return array if isinstance(array, NumberArray) else None
+
+
+def agree(a: Floats, b: Floats, tolerance: float) -> bool:
+    """Whether two arrays hold the same values, up to rounding."""
+    if a.shape != b.shape:
+        return False
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return False
+    scale = 1 + np.max(np.abs(a[finite]), initial=0.0)
+    if np.any(np.abs(a[finite] - b[finite]) > tolerance * scale):
+        return False
+    return np.array_equal(a[~finite], b[~finite], equal_nan=True)
+
+
+def summary(values: Floats) -> float:
+    """A number that nearly equal arrays nearly share."""
+    finite = np.where(np.isfinite(values), values, 0.0).reshape(-1)
+    weights = np.cos(np.arange(finite.size) * 0.7)
+    return float(finite @ weights)

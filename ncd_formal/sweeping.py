@@ -1,0 +1,460 @@
+"""Sweeping: two large programs proved equal array by array.
+
+All arrays of both programs are evaluated on the same random inputs.  Going through the right
+program in order, an array that is made in the same way from equal arrays is equal; one that holds
+the same values as an array of the left program is a candidate, and is proved from the equal arrays
+below both, whatever those hold.  So the obligations stay small, and obligations that are the same
+up to names are proved once: the layers of a deep network cost about as much as one of them.
+
+This is how equivalence checkers of circuits scale; what it yields is a :class:`Composition`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import log2
+from typing import Union
+
+from ncd_formal.arrays import (
+    Array,
+    Concatenated,
+    InputArray,
+    IotaArray,
+    NumberArray,
+    OpaqueArray,
+    Pointwise,
+    Reduced,
+    Regrouped,
+    Reindexed,
+    input_array,
+    topological,
+    with_sources,
+)
+from ncd_formal.certificate import Certificate
+from ncd_formal.composition import Composition, Step, kinds_of
+from ncd_formal.conditions import Context
+from ncd_formal.elaboration import Output, elaborate
+from ncd_formal.facts import INPUT_KINDS
+from ncd_formal.fingerprints import Values, agree, summary
+from ncd_formal.semantics import Evaluator, NotExactError
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-9
+"""How far two values of float64 that count as the same may be apart, relative to the largest."""
+
+OBLIGATION = 4000
+"""Arrays that one obligation may be about."""
+
+SHORT = 100
+"""Arrays up to which an array that need not be a number is written out where it is read."""
+
+KINDS = ("positive", "nonnegative", "real", "extended", "partial", "any")
+"""What an array may be known to hold, the most telling first."""
+
+SECONDS = 5.0
+"""Time for one obligation on the way; the outputs have what is left."""
+
+Search = Callable[[Context, tuple[Output, Output], float, bool], Union[Certificate, None]]
+"""Looks for a proof of a pair, for so many seconds, with a search or by normal forms alone."""
+
+Class = int
+Leaf = Union[str, Class]
+"""What an obligation reads: an input by name, or an array that both programs have."""
+
+
+@dataclass(frozen=True)
+class _Obligation:
+    """Two arrays in terms of canonical inputs, and what those stand for."""
+
+    key: str
+    left: Array
+    right: Array
+    length: int
+    """How many arrays it is about."""
+    whole: tuple[Array, Array]
+    """The two arrays in their programs."""
+    leaves: tuple[tuple[str, Leaf, Array, Array], ...]
+    """The canonical name, what it stands for, and the array of each program that it replaces."""
+
+
+class Sweep:
+    """A proof that two programs have the same outputs, step by step."""
+
+    def __init__(
+        self,
+        programs: tuple[Sequence[Array], Sequence[Array]],
+        context: Context,
+        kinds: Mapping[str, str],
+        samples: Sequence[Values],
+        deadline: float,
+        search: Search,
+    ) -> None:
+        self.outputs = programs
+        self.context = context
+        self.kinds = kinds
+        self.samples = samples
+        self.deadline = deadline
+        self.search = search
+        self.orders = (topological(programs[0]), topological(programs[1]))
+        self.place_of = tuple({array: k for k, array in enumerate(o)} for o in self.orders)
+        self.class_of: dict[Array, Class] = {}
+        self.made: dict[tuple[object, ...], Class] = {}
+        self.member: tuple[dict[Class, Array], dict[Class, Array]] = ({}, {})
+        self.uses: dict[Class, int] = {}
+        self.data: dict[Class, bool] = {}
+        self.written_out: set[Class] = set()
+        self.steps: list[Step] = []
+        self.step_of: dict[Class, int] = {}
+        self.parts: list[Certificate] = []
+        self.part_of: dict[str, int | None] = {}
+        self.kind_of: dict[int, str] = {}
+        self.reason = ""
+
+    def composition(
+        self, conditions: Sequence[str], about: Mapping[str, object]
+    ) -> Composition | None:
+        """The proof, or None with ``reason`` saying how far it came."""
+        left, right = self.orders
+        for array in left:
+            self._classify(array, 0)
+        by_value = self._index(left)
+        for count, array in enumerate(right):
+            if time.perf_counter() > self.deadline:
+                self.reason = "the time ran out while sweeping"
+                return None
+            self._classify(array, 1, by_value)
+            if count % 500 == 499:
+                log.info("swept %d of %d arrays", count + 1, len(right))
+        ends: list[int] = []
+        for number, (a, b) in enumerate(zip(*self.outputs, strict=True)):
+            if self.class_of[a] != self.class_of[b] and not self._prove(a, b, search=True):
+                self.reason = self._parting(number)
+                return None
+            step = self._define(self.class_of[a], a, b)
+            if step is None:
+                self.reason = "the sweep could not say what an output is made of"
+                return None
+            ends.append(step)
+        return self._needed(ends, conditions, about)
+
+    def _needed(
+        self, ends: Sequence[int], conditions: Sequence[str], about: Mapping[str, object]
+    ) -> Composition:
+        """The steps that the outputs rest on, and the parts that prove them."""
+        needed, todo = set[int](), list(ends)
+        while todo:
+            step = todo.pop()
+            if step not in needed:
+                needed.add(step)
+                todo += [s for s in self.steps[step].reads.values() if isinstance(s, int)]
+        kept = sorted(needed)
+        new = {step: k for k, step in enumerate(kept)}
+        parts = sorted({self.steps[step].part for step in kept})
+        steps = [
+            Step(
+                parts.index(self.steps[step].part),
+                {
+                    name: new[source] if isinstance(source, int) else source
+                    for name, source in self.steps[step].reads.items()
+                },
+                self.steps[step].places,
+            )
+            for step in kept
+        ]
+        names = {s for step in steps for s in step.reads.values() if isinstance(s, str)}
+        return Composition(
+            replace(self.context, inputs={name: self.kinds[name] for name in sorted(names)}),
+            tuple(self.parts[part] for part in parts),
+            tuple(steps),
+            tuple(new[end] for end in ends),
+            tuple(conditions),
+            dict(about),
+        )
+
+    def _parting(self, number: int) -> str:
+        """Where the two programs were last shown to agree on the way to an output."""
+        common = [
+            array
+            for array in topological([self.outputs[1][number]])
+            if self._may_be_read(array) and self.class_of[array] in self.member[0]
+        ]
+        if not common:
+            return "no array of one program was shown to be an array of the other"
+        last = common[-1]
+        other = self.member[0][self.class_of[last]]
+        return f"shown equal up to {other.origin} and {last.origin}, not beyond"
+
+    # Classes of equal arrays ------------------------------------------------------------------
+
+    def _classify(
+        self, array: Array, side: int, by_value: Mapping[object, list[Array]] | None = None
+    ) -> None:
+        key = (*description(array), *(self.class_of[s] for s in array.sources))
+        found = self.made.get(key)
+        if found is None:
+            found = self.made[key] = len(self.made)
+            self.data[found] = (
+                array.kind == "real"
+                if isinstance(array, InputArray)
+                else any(self.data[self.class_of[s]] for s in array.sources)
+            )
+            for source in {self.class_of[s] for s in array.sources}:
+                self.uses[source] = self.uses.get(source, 0) + 1
+            self.class_of[array] = found
+            if by_value is not None and self._may_be_read(array):
+                for candidate in self._candidates(array, by_value):
+                    if self._prove(candidate, array):
+                        found = self.made[key] = self.class_of[candidate]
+                        break
+        self.class_of[array] = found
+        self.member[side].setdefault(found, array)
+
+    def _may_be_read(self, array: Array) -> bool:
+        """Masks and positions are written out where they are used: laws look into them."""
+        real = array.kind == "real" and self.data[self.class_of[array]]
+        return real and not isinstance(array, (InputArray, NumberArray, IotaArray))
+
+    def _index(self, arrays: Iterable[Array]) -> dict[object, list[Array]]:
+        found: dict[object, list[Array]] = {}
+        for array in arrays:
+            if self._may_be_read(array):
+                for bucket in self._buckets(array)[:1]:
+                    found.setdefault((array.shape, bucket), []).append(array)
+        return found
+
+    def _buckets(self, array: Array) -> list[int]:
+        value = summary(self.samples[0].of[array])
+        scale = 1e-6 * (1 + abs(value))
+        # The grid is as fine as the value is small: take its logarithm for the step.
+        step = 2.0 ** round(log2(scale))
+        place = round(value / step)
+        return [place, place - 1, place + 1]
+
+    def _candidates(self, array: Array, by_value: Mapping[object, list[Array]]) -> list[Array]:
+        """Arrays of the left program with the same values, one of each class."""
+        found: dict[Class, Array] = {}
+        for bucket in self._buckets(array):
+            for other in by_value.get((array.shape, bucket), ()):
+                if self.class_of[other] not in found and all(
+                    agree(values.of[other], values.of[array], TOLERANCE) for values in self.samples
+                ):
+                    found[self.class_of[other]] = other
+        return list(found.values())[:3]
+
+    # Obligations ------------------------------------------------------------------------------
+
+    def _prove(self, a: Array, b: Array, search: bool = False) -> bool:
+        """Prove a = b from what both are made of, and record the step."""
+        while True:
+            shared = self._shared(a, b)
+            before = len(self.written_out)
+            if None in [self._define(c) for c in shared]:
+                return False
+            if len(self.written_out) == before:
+                return self._record(a, b, set(shared), search) is not None
+
+    def _shared(self, a: Array, b: Array) -> list[Class]:
+        """The nearest arrays below a and b that both programs have, and both sides here read."""
+        opened: set[Class] = set()
+        for _ in range(40):
+            sides = [self._frontier(root, opened) for root in (a, b)]
+            lone = set(sides[0]) ^ set(sides[1])
+            if not lone:
+                return list(sides[0])
+            opened |= lone
+        return [c for c in sides[0] if c in sides[1]]
+
+    def _frontier(self, root: Array, opened: set[Class]) -> dict[Class, None]:
+        found: dict[Class, None] = {}
+        seen: set[Array] = set()
+        stack = list(root.sources)
+        while stack and len(seen) < OBLIGATION:
+            array = stack.pop()
+            if array in seen:
+                continue
+            seen.add(array)
+            c = self.class_of[array]
+            if c not in opened and self._is_shared(array):
+                found[c] = None
+            else:
+                stack.extend(array.sources)
+        return found
+
+    def _is_shared(self, array: Array) -> bool:
+        c = self.class_of[array]
+        both = c in self.member[0] and c in self.member[1]
+        if not both or c in self.written_out or not self._may_be_read(array):
+            return False
+        view = isinstance(array, (Reindexed, Regrouped))
+        return not (view and self._is_shared(array.sources[0]))
+
+    def _define(self, c: Class, a: Array | None = None, b: Array | None = None) -> int | None:
+        """The step that makes an array which both programs have."""
+        known = self.step_of.get(c)
+        if known is not None:
+            return known
+        a, b = a or self.member[0][c], b or self.member[1][c]
+        while True:
+            below = self._below(a) | self._below(b)
+            before = len(self.written_out)
+            for other in sorted(below):
+                if self._define(other) is None:
+                    return None
+            if len(self.written_out) == before:
+                return self._record(a, b, below, search=True)
+
+    def _below(self, root: Array) -> set[Class]:
+        """The nearest arrays below that are steps, or that should be: several are made of them."""
+        below: set[Class] = set()
+        stack, seen = list(root.sources), set[Array]()
+        while stack and len(seen) < OBLIGATION:
+            array = stack.pop()
+            if array in seen:
+                continue
+            seen.add(array)
+            c = self.class_of[array]
+            if self._is_shared(array) and (c in self.step_of or self.uses.get(c, 0) > 1):
+                below.add(c)
+            else:
+                stack.extend(array.sources)
+        return below
+
+    def _record(self, a: Array, b: Array, below: set[Class], search: bool) -> int | None:
+        obligation = self._obligation(a, b, below)
+        if obligation is None:
+            return None
+        known = self.part_of.get(obligation.key)
+        if known is None and (search or obligation.key not in self.part_of):
+            self.part_of[obligation.key] = self._part(obligation, search)
+        part = self.part_of[obligation.key]
+        if part is None:
+            return None
+        reads: dict[str, str | int] = {}
+        own = self.parts[part].context.inputs
+        for name, leaf, _, _ in obligation.leaves:
+            if name in own:
+                reads[name] = leaf if isinstance(leaf, str) else self.step_of[leaf]
+        self.steps.append(Step(part, reads, (self.place_of[0][a], self.place_of[1][b])))
+        if self.kind_of[part] in {"extended", "partial", "any"} and obligation.length <= SHORT:
+            # Where it is −∞ or undefined matters to what reads it, which looks into it.
+            self.written_out.add(self.class_of[a])
+        return self.step_of.setdefault(self.class_of[a], len(self.steps) - 1)
+
+    def _obligation(self, a: Array, b: Array, below: set[Class]) -> _Obligation | None:
+        """Both arrays with what they read under canonical names, and a key of all that."""
+        names: dict[Leaf, str] = {}
+        leaves: dict[str, tuple[Leaf, list[Array]]] = {}
+        made: dict[Array, Array] = {}
+        numbers: dict[Array, int] = {}
+        text: list[object] = []
+        total = 0
+        for side, root in enumerate((a, b)):
+            stack = [(root, False)]
+            while stack:
+                array, ready = stack.pop()
+                if array in made:
+                    continue
+                c = self.class_of[array]
+                leaf: Leaf | None = None
+                if isinstance(array, InputArray):
+                    leaf = array.name
+                elif c in below and array is not root:
+                    leaf = c
+                if leaf is None and not ready:
+                    total += 1
+                    if total > OBLIGATION:
+                        return None
+                    stack.append((array, True))
+                    stack.extend((s, False) for s in reversed(array.sources))
+                    continue
+                if leaf is not None:
+                    name = names.setdefault(leaf, f"x{len(names)}")
+                    kind = self._leaf_kind(leaf)
+                    made[array] = input_array(name, array.shape, array.kind)
+                    leaves.setdefault(name, (leaf, []))[1].append(array)
+                    text.append((name, kind, tuple(map(str, array.shape)), array.kind))
+                else:
+                    made[array] = with_sources(array, [made[s] for s in array.sources])
+                    text.append((*description(array), *(numbers[s] for s in array.sources)))
+                numbers[array] = len(text)
+            text.append(("side", side, numbers[root]))
+        key = hashlib.sha256(repr(text).encode()).hexdigest()
+        return _Obligation(
+            key,
+            made[a],
+            made[b],
+            total,
+            (a, b),
+            tuple((n, leaf, arrays[0], arrays[-1]) for n, (leaf, arrays) in leaves.items()),
+        )
+
+    def _leaf_kind(self, leaf: Leaf) -> str:
+        if isinstance(leaf, str):
+            return self.kinds[leaf]
+        return self.kind_of[self.steps[self.step_of[leaf]].part]
+
+    def _part(self, obligation: _Obligation, search: bool) -> int | None:
+        """The certificate of an obligation, whatever its inputs hold."""
+        elaboration = elaborate([[obligation.left], [obligation.right]], self.context)
+        used = elaboration.context.inputs
+        kinds = {n: self._leaf_kind(leaf) for n, leaf, _, _ in obligation.leaves if n in used}
+        context = replace(elaboration.context, inputs=kinds)
+        (left,), (right,) = elaboration.programs
+        if not self._cross_check(obligation, context, left, right):
+            return None
+        seconds = self.deadline - time.perf_counter()
+        if not search:
+            seconds = min(seconds, SECONDS)
+        certificate = self.search(context, (left, right), seconds, search)
+        if certificate is None:
+            return None
+        possible = kinds_of(certificate)
+        kind = next(name for name in KINDS if not possible & ~INPUT_KINDS[name])
+        self.parts.append(certificate)
+        self.kind_of[len(self.parts) - 1] = kind
+        return len(self.parts) - 1
+
+    def _cross_check(
+        self, obligation: _Obligation, context: Context, left: Output, right: Output
+    ) -> bool:
+        """Whether the wires compute what the arrays do, on what the arrays hold."""
+        values = self.samples[0]
+        inputs = {name: values.of[array] for name, _, array, _ in obligation.leaves}
+        evaluator = Evaluator(context, values.sizes, inputs)
+        for output, array in ((left, obligation.whole[0]), (right, obligation.whole[1])):
+            try:
+                own = evaluator.output(output.term, output.layout)
+            except NotExactError:
+                continue
+            if not agree(own, values.of[array], TOLERANCE):
+                log.warning("the wires of %s are not its values", array.origin)
+                return False
+        return True
+
+
+def description(array: Array) -> tuple[object, ...]:
+    """What an array is, beside what it is made from and where it was written."""
+    own: tuple[object, ...] = ()
+    if isinstance(array, InputArray):
+        own = (array.name,)
+    elif isinstance(array, NumberArray):
+        own = (str(array.value),)
+    elif isinstance(array, Reindexed):
+        rows = tuple(tuple(map(str, row)) for row in array.map.strides)
+        own = (rows, tuple(map(str, array.map.offsets)))
+    elif isinstance(array, Pointwise):
+        own = (array.function,)
+    elif isinstance(array, Reduced):
+        own = (array.monoid, array.dimensions)
+    elif isinstance(array, Concatenated):
+        own = (array.dimension,)
+    elif isinstance(array, OpaqueArray):
+        own = (array.operator, array.seen)
+    else:
+        assert isinstance(array, (Regrouped, IotaArray))
+    return (type(array).__name__, array.kind, tuple(map(str, array.shape)), *own)

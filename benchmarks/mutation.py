@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.programs import equal, fused_attention, modules, wrong
 
 RESULTS = Path(__file__).parent / "results" / "mutation.json"
 EACH = 4
+SHARES = 24
 PAIRS = [
     *equal.PAIRS,
     *modules.PAIRS,
@@ -68,27 +70,37 @@ def summary(found: Sequence[Judgement]) -> dict[str, Any]:
     }
 
 
+def judged_share(number: int) -> list[Judgement]:
+    """The judgements of a share of the pairs: every kind of pair, so that shares are alike."""
+    found: list[Judgement] = []
+    for judged in judgements(PAIRS[number::SHARES], EACH, seed=number):
+        found.append(judged)
+        print(f"{judged.pair}: {judged.outcome}, {judged.seconds:.1f} s", file=sys.stderr)
+    return found
+
+
 def main() -> None:
     start = time.perf_counter()
     found: list[Judgement] = []
-    for judged in judgements(PAIRS, EACH):
-        found.append(judged)
-        print(
-            f"{len(found)} {judged.pair}: {judged.outcome}, {judged.seconds:.1f} s", file=sys.stderr
-        )
-        if judged.outcome not in {"refuted", "refused"} or (
-            judged.outcome == "refuted" and not judged.reproduced
-        ):
-            print(judged, flush=True)
+    with ProcessPoolExecutor(2) as processes:
+        for share in processes.map(judged_share, range(SHARES)):
+            found += share
+            write(found, time.perf_counter() - start)
+    result = write(found, time.perf_counter() - start)
+    print({key: value for key, value in result.items() if not isinstance(value, list)})
+    sys.exit(1 if result["wrongly_proved"] else 0)
+
+
+def write(found: Sequence[Judgement], seconds: float) -> dict[str, Any]:
+    """Writes the results so far, and gives them back."""
     result = {
         "machine": platform.machine(),
         "torch": torch.__version__,
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(seconds, 1),
         **summary(found),
     }
     RESULTS.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print({key: value for key, value in result.items() if not isinstance(value, list)})
-    sys.exit(1 if result["wrongly_proved"] else 0)
+    return result
 
 
 if __name__ == "__main__":

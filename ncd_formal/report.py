@@ -57,7 +57,9 @@ def result(
 
         steps = sum(len(steps) for _, _, steps in certificate.lemmas)
         data["certificate"] |= {"steps": steps, "file": certificate_file}
-        own = {rule.name: rule for rule in certificate.rules}
+        # The proof of a large program is put together from several certificates.
+        parts: tuple[Any, ...] = getattr(certificate, "parts", (certificate,))
+        own = {rule.name: rule for part in parts for rule in part.rules}
         laws = [_law(own.get(name) or table()[name], name in own) for name in certificate.laws]
     return {
         "title": title or f"{verdict.left} = {verdict.right}",

@@ -450,8 +450,15 @@ class Original:
         site.change(graph, next(node for node in graph.nodes if node.name == site.node))
         graph.eliminate_dead_code()
         graph.lint()
+        return self._program("mutant", graph)
+
+    def unchanged(self) -> Graph:
+        """The program by its graph."""
+        return self._program("unchanged", copy.deepcopy(self.exported.graph))
+
+    def _program(self, name: str, graph: fx.Graph) -> Graph:
         module = fx.GraphModule(self.exported.graph_module, graph)
-        return _signed(Graph("mutant", self.exported, module), list(self.program.inputs))
+        return _signed(Graph(name, self.exported, module), list(self.program.inputs))
 
 
 def _own_inputs(target: Target, inputs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
+from torch.export import _trace as torch_trace
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
 
@@ -186,7 +187,13 @@ class _Caller(torch.nn.Module):
         if missing:
             raise InputError(f"input {missing[0]!r} of {self.name} has no tensor")
         own = {name: t.detach() for name, t in (*self.named_parameters(), *self.named_buffers())}
-        given = {f"program.{name}": tensor for name, tensor in tensors.items()}
+        # A parameter that has the name of an input is called self.NAME: see _new_parameter.
+        own_names = {f"self.{name}": name for name in self.declared}
+        given = {
+            f"program.{own_names.get(name, name)}": tensor
+            for name, tensor in tensors.items()
+            if name not in self.declared
+        }
         own.update((name, given[name]) for name in own if name in given)
         arguments = tuple(_exact(tensors[name]) for name in self.declared)
         state = {name: _exact(tensor) for name, tensor in own.items()}
@@ -270,8 +277,12 @@ def _known(node: torch.fx.Node) -> bool:
         return name in aten.ATEN or name in _ASSERTIONS or name in _SIZES
     if str(target) == "wrap_with_autocast":
         return node.args[2] is False
-    return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
+    if isinstance(target, torch._ops.OperatorBase):
+        return str(target) in _SETTINGS
+    return target is operator.getitem or isinstance(node.meta.get("val"), _NUMBERS)
 
+
+_NUMBERS = (int, float, bool, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 _SIZES = frozenset({"aten.sym_size.int", "aten.sym_numel.default"})
 """Operators that read a size, whose value the trace knows."""
@@ -345,15 +356,18 @@ def _search(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's warnings and logs."""
+    """Without torch's warnings and logs, and the graph that it prints where a trace fails."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    export = vars(torch_trace)
+    export["print"] = lambda *_values, **_options: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
+        del export["print"]
 
 
 @contextmanager
@@ -423,7 +437,8 @@ def _symbolic_math(caller: _Caller) -> Iterator[None]:
     """
     target = caller.call.target
     functions: list[Any] = [target, getattr(target, "func", None)]
-    functions += [type(module).forward for module in caller.modules()]
+    # A scripted module raises an AttributeError for its forward.
+    functions += [getattr(type(module), "forward", None) for module in caller.modules()]
     spaces = [math.__dict__, torch.nn.functional.__dict__]
     spaces += [getattr(f, "__globals__", {}) for f in functions]
     places = [
@@ -567,6 +582,10 @@ class _Importer:
     def _parameter(self, spec: InputSpec) -> Array:
         """A parameter or buffer by its (first) name; a constant by its values."""
         tensor = self._tensor(spec)
+        if isinstance(tensor, torch._subclasses.FakeTensor):
+            raise InputError(
+                f"{self.caller.name} holds on to a tensor that is there only while it is traced"
+            )
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if tensor.numel() and place in self.tied:
             return self.tied[place]
@@ -644,13 +663,14 @@ class _Importer:
                 return self._apply(node, node.target, name, value)
             if name in {"aten._local_scalar_dense.default", "aten.item.default"}:
                 return self._scalar(node, value)
-        if isinstance(value, int | float | bool | torch.SymInt | torch.SymFloat | torch.SymBool):
+        if isinstance(value, _NUMBERS):
             return value
-        if _known(node):
+        if str(node.target) in _SETTINGS and _known(node):
             return self._inline(node, _SETTINGS[str(node.target)])
         line = _line(node) or self.caller.name
-        name = getattr(node.target, "name", lambda: str(node.target))()
-        raise InputError(f"{line}: the control flow of {name} is not supported")
+        name = getattr(node.target, "name", lambda: getattr(node.target, "__name__", ""))()
+        what = "the control flow of " if isinstance(node.target, torch._ops.OperatorBase) else ""
+        raise InputError(f"{line}: {what}{name} is not supported")
 
     def _note_assertion(self, node: torch.fx.Node) -> None:
         """Print what a program asserts of values: where it fails, there is no result."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ncd_formal.derivation import derive
     from ncd_formal.equivalence import prove
     from ncd_formal.errors import InputError
+    from ncd_formal.testing import assert_equivalent
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "CertificateError",
     "InputError",
     "__version__",
+    "assert_equivalent",
     "derive",
     "prove",
 ]
@@ -33,6 +35,7 @@ _HOMES = {
     "Certificate": "ncd_formal.certificate",
     "CertificateError": "ncd_formal.certificate",
     "InputError": "ncd_formal.errors",
+    "assert_equivalent": "ncd_formal.testing",
     "derive": "ncd_formal.derivation",
     "prove": "ncd_formal.equivalence",
 }

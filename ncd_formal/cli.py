@@ -15,7 +15,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +26,7 @@ import typer
 from ncd_formal import __version__
 from ncd_formal.errors import InputError, one_line
 from ncd_formal.outputs import PendingFile, PendingFolder
+from ncd_formal.report import plain, result, save, writer_for
 from ncd_formal.targets import load_target
 
 if TYPE_CHECKING:
@@ -104,6 +105,12 @@ def prove(
             "--certificate", metavar="FILE", help="Where to write the certificate of a proof."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Where to write a report: a .html or a .json file."
+        ),
+    ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="When to give up.")
     ] = 60.0,
@@ -130,8 +137,11 @@ def prove(
     if not (math.isfinite(timeout) and timeout > 0):
         raise InputError(f"--timeout wants a positive number of seconds; got {timeout}")
     own = _text_of(rules) if rules else ""
+    if report:
+        writer_for(report)
     with ExitStack() as outputs:
         pending = outputs.enter_context(PendingFile(certificate)) if certificate else None
+        reported = outputs.enter_context(PendingFile(report)) if report else None
         with _progress(f"proving {left} = {right}"):
             programs = load_target(left), load_target(right)
             from ncd_formal.equivalence import prove as decide
@@ -155,6 +165,13 @@ def prove(
             _log(f"wrote {certificate}")
         elif pending:
             _log(f"{certificate} was not written: there is no proof")
+        if reported:
+            saved = str(certificate) if certificate and verdict.certificate else ""
+            found = result(
+                verdict, f"{left} = {right}", shapes, assume or (), expressions, timeout, saved
+            )
+            reported.write(lambda place: save([found], place))
+            _log(f"wrote {report}")
     return exit_code
 
 
@@ -473,18 +490,7 @@ def _report_fields(report: "CheckReport | None") -> dict[str, object]:
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(_finite(value), indent=2, allow_nan=False))
-
-
-def _finite(value: object) -> object:
-    """Writes −∞ and undefined as text, since JSON has no such numbers."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    print(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from functools import cached_property, partial
 from itertools import count, islice
 from typing import Any, Literal
 
+from ncd_formal import reproduction
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
 from ncd_formal.candidates import (
     infinity_tested,
@@ -47,7 +48,7 @@ from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Hypothesis
 from ncd_formal.proving import Proof
-from ncd_formal.refutation import TOLERANCE, Counterexample, Run, Side, Tensors, Trials
+from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule, read_own_rules
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
 from ncd_formal.strides import show_shape
@@ -176,6 +177,7 @@ def prove(
 
     Errors: InputError for inputs that cannot be used, in one clear line.
     """
+    _check_arguments(inputs, assume, parameters, timeout, rules)
     own = read_own_rules(rules)
     clock = _Clock()
     log.info("importing")
@@ -356,7 +358,7 @@ class Task:
     programs: tuple[Program, Program]
     names: tuple[str, str]
     declarations: Mapping[str, Declaration]
-    runs: tuple[Run, Run]
+    runs: tuple[_Runner, _Runner]
     arrays: tuple[tuple[Array, ...], tuple[Array, ...]]
     context: Context
     conditions: tuple[str, ...]
@@ -402,10 +404,8 @@ class Task:
         _buffers(first, second)
         _check_outputs(first_outputs, outputs)
         conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
-        runs = (
-            _runner(first, {}, extra, 0),
-            _runner(second, renamed, extra, 1),
-        )
+        expressions = [{n: t for n, (side, t) in extra.items() if side == k} for k in (0, 1)]
+        runs = (_Runner(first, {}, expressions[0]), _Runner(second, renamed, expressions[1]))
         about = {
             "left": first.name,
             "right": second.name,
@@ -616,8 +616,16 @@ class Task:
             "undecided", *self.names, self.conditions, self.notes(), None, None, reason, clock.laps
         )
 
+    def script(self, found: Counterexample) -> str:
+        """A script in plain PyTorch that shows a difference."""
+        sides = [
+            run.reproduced(name, target, found.inputs)
+            for run, name, target in zip(self.runs, self.names, self.targets, strict=True)
+        ]
+        return reproduction.script(found, sides)
+
     def refuted(self, found: Counterexample, clock: _Clock) -> Verdict:
-        script = _script(self, found)
+        script = self.script(found)
         return Verdict(
             "refuted",
             *self.names,
@@ -795,65 +803,61 @@ def _buffers(first: Program, second: Program) -> dict[str, Any]:
     return held
 
 
-def _runner(
-    program: Program, renamed: Mapping[str, str], extra: Mapping[str, tuple[int, str]], side: int
-) -> Run:
+@dataclass(frozen=True)
+class _Runner:
     """Runs the original program on tensors under our names."""
 
-    def run(tensors: Tensors) -> Any:
-        given = {name: tensors[renamed.get(name, name)] for name in program.inputs}
-        given |= {name: tensors[name] for name in program.parameters if name in tensors}
-        for name, (where, text) in extra.items():
-            if where == side:
-                given[name] = evaluate(name, text, tensors.__getitem__, TensorOperations())
-        return program.run(given)
+    program: Program
+    renamed: Mapping[str, str]
+    """The program's names of its inputs → ours."""
+    expressions: Mapping[str, str]
+    """Its parameters that are given by expressions over the other side's."""
 
-    return run
+    def __call__(self, tensors: Tensors) -> Any:
+        return self.program.run(self.given(tensors))
+
+    def given(self, tensors: Tensors) -> Tensors:
+        """The tensors under the program's own names."""
+        names = self.program.inputs
+        given = {name: tensors[self.renamed.get(name, name)] for name in names}
+        given |= {name: tensors[name] for name in self.program.parameters if name in tensors}
+        for name, text in self.expressions.items():
+            given[name] = evaluate(name, text, tensors.__getitem__, TensorOperations())
+        return given
+
+    def reproduced(self, name: str, target: object, tensors: Tensors) -> reproduction.Side:
+        """This side of a counterexample."""
+        shared = {own: self.renamed.get(own, own) for own in self.given(tensors)}
+        for own in self.expressions:
+            shared.pop(own, None)
+        return reproduction.Side(
+            name, target, self.program, self.given(tensors), shared, self.expressions
+        )
 
 
-def _script(task: Task, found: Counterexample) -> str:
-    """A plain PyTorch script that shows the difference."""
-    lines = [
-        f'"""{task.names[0]} and {task.names[1]} differ: {found.difference}."""',
-        "",
-        "import torch",
-        *(['inf = float("inf")'] if any(map(_reaches_infinity, found.inputs.values())) else []),
-        "",
-        "# sizes: " + ", ".join(f"{k} = {v}" for k, v in found.sizes.items()),
-        "inputs = {",
-    ]
-    for name, tensor in found.inputs.items():
-        lines.append(f"    {name!r}: torch.tensor({tensor.tolist()!r}, dtype={tensor.dtype})")
-        lines[-1] += f".reshape({tuple(tensor.shape)}),"
-    lines += ["}", "torch.set_printoptions(precision=10)"]
-    for side, (program, name) in enumerate(zip(task.programs, ("left", "right"), strict=True)):
-        source = _source(task, side)
-        lines += ["", f"# {name}: {program.name}"]
-        if source is None:
-            lines.append(f"# call {program.name} on these inputs, in float64")
+def _check_arguments(
+    inputs: object, assume: object, parameters: object, timeout: object, rules: object
+) -> None:
+    """Errors: InputError where an argument of :func:`prove` is of another kind than it takes."""
+    texts = (("inputs", inputs, "{'x': 'b n'}"), ("parameters", parameters, "{'w': 'v.T'}"))
+    for name, given, example in texts:
+        if given is None:
             continue
-        path, attribute = source
-        lines += [
-            "import importlib.util",
-            f"spec = importlib.util.spec_from_file_location('{name}', {path!r})",
-            f"module_{name} = importlib.util.module_from_spec(spec)",
-            f"spec.loader.exec_module(module_{name})",
-            f"{name} = module_{name}.{attribute}",
-            f"print('{name}', {name}(*[inputs[k] for k in {_call_names(task, side)!r}]))",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _call_names(task: Task, side: int) -> list[str]:
-    ours = list(task.about["inputs"])
-    program = task.programs[side]
-    if set(program.inputs) <= set(task.declarations):
-        return list(program.inputs)
-    return ours
-
-
-def _reaches_infinity(tensor: Any) -> bool:
-    return bool(tensor.is_floating_point() and tensor.isinf().any())
+        if not isinstance(given, Mapping) or not all(
+            isinstance(text, str) for item in given.items() for text in item
+        ):
+            raise InputError(f"{name} maps names to texts, as in {example}; got {given!r}")
+    if (
+        isinstance(assume, str)
+        or not isinstance(assume, Sequence)
+        or not all(isinstance(text, str) for text in assume)
+    ):
+        raise InputError(f"assume is a list of conditions, as in ['n >= 2']; got {assume!r}")
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not (number and timeout > 0):  # type: ignore[operator]
+        raise InputError(f"timeout is a positive number of seconds; got {timeout!r}")
+    if not isinstance(rules, str):
+        raise InputError(f"rules is the text of laws; got {rules!r}")
 
 
 def _plain(values: Any) -> Any:
@@ -861,14 +865,3 @@ def _plain(values: Any) -> Any:
     if isinstance(values, list):
         return [_plain(value) for value in values]
     return "-inf" if values == float("-inf") else values
-
-
-def _source(task: Task, side: int) -> tuple[str, str] | None:
-    """Where a target is defined, where that is a file that can be imported."""
-    target = task.targets[side]
-    try:
-        path = inspect.getsourcefile(target)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    name = getattr(target, "__qualname__", "")
-    return (path, name) if path and name.isidentifier() else None

@@ -61,12 +61,20 @@ def _number(expression: Expression) -> str:
     return mathematics(expression) if isinstance(expression, tuple) else str(expression)
 
 
+def statement(rule: Rule) -> str:
+    """What a law says, as one would write it."""
+    arrow = "=" if rule.both_ways else "→"
+    return f"{mathematics(rule.left)} {arrow} {mathematics(rule.right)}"
+
+
+def conditions(rule: Rule) -> str:
+    """Where a law holds."""
+    return ", ".join(_condition(c) for c in rule.conditions) or "always"
+
+
 def row(rule: Rule) -> str:
     """One law as a row of the table."""
-    arrow = "=" if rule.both_ways else "→"
-    when = ", ".join(_condition(c) for c in rule.conditions) or "always"
-    law = f"{mathematics(rule.left)} {arrow} {mathematics(rule.right)}"
-    cells = (f"`{rule.name}`", law, when, rule.comment)
+    cells = (f"`{rule.name}`", statement(rule), conditions(rule), rule.comment)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

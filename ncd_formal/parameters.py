@@ -9,6 +9,7 @@ dotted names, numbers, ``+ - * / @``, ``.T``, ``cat(a, b, …, dim=0)``, ``permu
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -53,6 +54,8 @@ def evaluate(name: str, text: str, look_up: Callable[[str], Any], using: Operati
 
     def visit(node: ast.expr, raw: bool = False) -> Any:
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            if isinstance(node.value, bool) or not math.isfinite(node.value):
+                raise wrong(f"{ast.unparse(node)!r} is not a real number")
             return node.value if raw else using.number(node.value)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             inner = visit(node.operand, raw)
@@ -84,9 +87,13 @@ def evaluate(name: str, text: str, look_up: Callable[[str], Any], using: Operati
 
     try:
         tree = ast.parse(text, mode="eval")
-    except SyntaxError:
+        return visit(tree.body)
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise wrong("it is no expression") from None
-    return visit(tree.body)
+    except (RecursionError, MemoryError):
+        raise wrong("it is nested too deeply") from None
 
 
 class ArrayOperations:

@@ -7,6 +7,7 @@ disagreement between PyTorch and the wires is reported as such and proves nothin
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +40,10 @@ DRAWS = 24
 
 TOLERANCE = 1e-6
 """Relative to the largest value of the output: float64 loses far less on small inputs."""
+
+
+LARGEST = 50_000_000
+"""Inputs with more values are not made."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,14 @@ class Trials:
                 n: generator.randint(self.context.least(n), self.context.least(n) + top - 1)
                 for n in names
             }
-            if self.allowed(sizes):
+            if self.allowed(sizes) and self._fit(sizes):
                 return sizes
         return None
+
+    def _fit(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the inputs are small enough to be made."""
+        shapes = (d.shape for d in self.declarations.values())
+        return all(math.prod(s.evaluate(sizes) for s in shape) <= LARGEST for shape in shapes)
 
     def allowed(self, sizes: Mapping[str, int]) -> bool:
         if any(a.evaluate(sizes) < 0 for a in self.context.assumptions):
@@ -270,7 +280,7 @@ class Trials:
         try:
             with torch.no_grad():
                 ran = [t.double().numpy() for t in side.run(inputs)]
-        except (RuntimeError, ValueError, IndexError, AssertionError):
+        except (Exception, SystemExit):  # a program may raise anything, at sizes that it refuses
             return None
         meant = side.evaluate(sizes, {k: v.numpy() for k, v in inputs.items()})
         values: list[tuple[Floats, Floats | None]] = []
@@ -300,7 +310,7 @@ class Trials:
                         break
         for digits in (0, 1, 2):
             rounded = {
-                k: v.mul(10**digits).round().div(10**digits)
+                k: v.mul(10**digits).round().div(10**digits).add(0.0)
                 if v.is_floating_point() and k not in self.fixed
                 else v
                 for k, v in best.inputs.items()

@@ -31,12 +31,14 @@ LAYERS = (
     ),
     ("proving",),
     ("coq", "sweeping"),
-    ("refutation",),
+    ("refutation", "reproduction"),
     ("equivalence",),
     ("derivation",),
     ("realize",),
     ("targets", "outputs", "doctor", "law_table"),
-    ("cli",),
+    ("report",),
+    ("testing",),
+    ("pytest_plugin", "cli"),
 )
 """From the bottom up: a module imports its own layer and those below."""
 

@@ -35,6 +35,7 @@ from ncd_formal.wires import (
     select,
     term,
 )
+from tests.certificates import single
 from tests.coq import assert_accepted, needs_coq
 
 Attention = Callable[..., Tensor]
@@ -348,9 +349,7 @@ def test_which_inputs_are_truth_values() -> None:
 
 @pytest.fixture(scope="module")
 def certificate() -> Certificate:
-    found = prove(naive, library, MASK).certificate
-    assert found is not None
-    return found
+    return single(prove(naive, library, MASK).certificate)
 
 
 def test_a_certificate_says_what_it_supposes(certificate: Certificate, tmp_path: Any) -> None:

@@ -182,6 +182,8 @@ def root_of(value: float) -> tuple[int, bool, int] | None:
     if not math.isfinite(value) or value == 0:
         return None
     size_, sign = abs(value), 1 if value > 0 else -1
+    if not 1e-6 < size_ < 1e6:
+        return None
     for inverse, square in ((False, size_ * size_), (True, 1 / (size_ * size_))):
         k = round(square) if 1 < square < 1e6 else 0
         if k and math.isqrt(k) ** 2 != k:

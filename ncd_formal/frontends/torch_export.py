@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
+from torch.export import _trace as torch_trace
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
 
@@ -57,6 +58,9 @@ from ncd_formal.strides import Shape, show_shape
 
 SMALL_CONSTANT = 16
 """Tensors inside a program with at most so many values are read as numbers."""
+
+LARGE = 100_000
+"""Sizes from here on are not tried for being prime."""
 
 
 def import_program(
@@ -189,7 +193,13 @@ class _Caller(torch.nn.Module):
         if missing:
             raise InputError(f"input {missing[0]!r} of {self.name} has no tensor")
         own = {name: t.detach() for name, t in (*self.named_parameters(), *self.named_buffers())}
-        given = {f"program.{name}": tensor for name, tensor in tensors.items()}
+        # A parameter that has the name of an input is called self.NAME: see _new_parameter.
+        own_names = {f"self.{name}": name for name in self.declared}
+        given = {
+            f"program.{own_names.get(name, name)}": tensor
+            for name, tensor in tensors.items()
+            if name not in self.declared
+        }
         own.update((name, given[name]) for name in own if name in given)
         arguments = tuple(_exact(tensors[name]) for name in self.declared)
         state = {name: _exact(tensor) for name, tensor in own.items()}
@@ -225,10 +235,15 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
     values = example_sizes(caller.declared.values(), context)
     dtype = next((p.dtype for p in caller.parameters() if p.is_floating_point()), torch.float32)
     dtypes = {"real": dtype, "boolean": torch.bool, "integer": torch.int64}
-    examples = tuple(
-        torch.zeros([s.evaluate(values) for s in d.shape], dtype=dtypes[d.kind])
-        for d in caller.declared.values()
-    )
+    try:
+        examples = tuple(
+            torch.zeros([s.evaluate(values) for s in d.shape], dtype=dtypes[d.kind])
+            for d in caller.declared.values()
+        )
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"{caller.name} cannot be traced: its inputs are too large at the smallest sizes"
+        ) from None
     dynamic = tuple(
         {k: Dim.AUTO for k, extent in enumerate(shape) if extent.constant is None}
         for shape in shapes
@@ -237,12 +252,12 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
     with _quiet(), _lines(), _symbolic_math(caller), recorder.recording():
         try:
             exported = torch.export.export(
-                caller, examples, dynamic_shapes=(dynamic,), strict=False
+                caller, examples, dynamic_shapes=(dynamic,) if dynamic else None, strict=False
             )
             return _decomposed(exported), recorder
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = _reason(error, _names_of_symbols(recorder, shapes))
             raise InputError(f"{caller.name} cannot be imported: {reason}") from error
 
@@ -265,11 +280,19 @@ def _known(node: torch.fx.Node) -> bool:
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
         name = operator_name(target)
-        return name in aten.ATEN or name in ASSERTIONS or name in complex_numbers.COMPLEX
+        known = name in aten.ATEN or name in complex_numbers.COMPLEX
+        return known or name in ASSERTIONS or name in _SIZES
     if str(target) == "wrap_with_autocast":
         return node.args[2] is False
-    return str(target) in _SETTINGS or not isinstance(target, torch._ops.OperatorBase)
+    if isinstance(target, torch._ops.OperatorBase):
+        return str(target) in _SETTINGS
+    return target is operator.getitem or isinstance(node.meta.get("val"), _NUMBERS)
 
+
+_NUMBERS = (int, float, bool, torch.SymInt, torch.SymFloat, torch.SymBool)
+
+_SIZES = frozenset({"aten.sym_size.int", "aten.sym_numel.default"})
+"""Operators that read a size, whose value the trace knows."""
 
 _SETTINGS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 """Parts of a program that run under a setting → the number of arguments that are the setting."""
@@ -318,7 +341,9 @@ def _search(
             return True
         least = max(2, context.least(names[depth]))
         near = [least + k for k in range(300)]
-        primes = [v for v in near if v > 10 and all(v % d for d in range(2, math.isqrt(v) + 1))]
+        primes = [
+            v for v in near if 10 < v < LARGE and all(v % d for d in range(2, math.isqrt(v) + 1))
+        ]
         for value in dict.fromkeys([*primes[:20], *near]):
             if next(trials) > 100_000:
                 break
@@ -333,15 +358,18 @@ def _search(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's warnings and logs."""
+    """Without torch's warnings and logs, and the graph that it prints where a trace fails."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    export = vars(torch_trace)
+    export["print"] = lambda *_values, **_options: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
+        del export["print"]
 
 
 @contextmanager
@@ -441,7 +469,8 @@ def _symbolic_math(caller: _Caller) -> Iterator[None]:
     """
     target = caller.call.target
     functions: list[Any] = [target, getattr(target, "func", None)]
-    functions += [type(module).forward for module in caller.modules()]
+    # A scripted module raises an AttributeError for its forward.
+    functions += [getattr(type(module), "forward", None) for module in caller.modules()]
     spaces = [math.__dict__, torch.nn.functional.__dict__]
     spaces += [getattr(f, "__globals__", {}) for f in functions]
     places = [
@@ -476,7 +505,7 @@ def _names_of_symbols(recorder: Recorder, shapes: Sequence[Shape]) -> dict[Any, 
     return names
 
 
-def _reason(error: Exception, symbols: Mapping[Any, Polynomial]) -> str:
+def _reason(error: BaseException, symbols: Mapping[Any, Polynomial]) -> str:
     """The first sentence of an exception, in the declared names, and the line it comes from."""
     text = next((line for line in str(error).splitlines() if line.strip()), "")
     if "data-dependent" in text or "DataDependent" in type(error).__name__:
@@ -585,6 +614,10 @@ class _Importer:
     def _parameter(self, spec: InputSpec) -> Array:
         """A parameter or buffer by its (first) name; a constant by its values."""
         tensor = self._tensor(spec)
+        if isinstance(tensor, torch._subclasses.FakeTensor):
+            raise InputError(
+                f"{self.caller.name} holds on to a tensor that is there only while it is traced"
+            )
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if tensor.numel() and place in self.tied:
             return self.tied[place]
@@ -664,13 +697,14 @@ class _Importer:
                 return self._apply(node, node.target, name, value)
             if name in {"aten._local_scalar_dense.default", "aten.item.default"}:
                 return self._scalar(node, value)
-        if isinstance(value, int | float | bool | torch.SymInt | torch.SymFloat | torch.SymBool):
+        if isinstance(value, _NUMBERS):
             return value
-        if _known(node):
+        if str(node.target) in _SETTINGS and _known(node):
             return self._inline(node, _SETTINGS[str(node.target)])
         line = _line(node) or self.caller.name
-        name = getattr(node.target, "name", lambda: str(node.target))()
-        raise InputError(f"{line}: the control flow of {name} is not supported")
+        name = getattr(node.target, "name", lambda: getattr(node.target, "__name__", ""))()
+        what = "the control flow of " if isinstance(node.target, torch._ops.OperatorBase) else ""
+        raise InputError(f"{line}: {what}{name} is not supported")
 
     def _note_assertion(self, node: torch.fx.Node) -> None:
         """Print what a program asserts of values: where it fails, there is no result."""

@@ -1,0 +1,372 @@
+"""What cannot be proved is refused or left undecided, with a reason: no traceback, never `proved`.
+
+``REFUSED`` holds what cannot be used at all: an InputError of one line.  ``UNDECIDED`` can be
+imported, and says why nothing is settled.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ncd_formal.cli import main
+from ncd_formal.equivalence import prove
+from ncd_formal.errors import InputError
+
+MATRIX = {"x": "n m"}
+SQUARE = {"x": "n 4"}
+
+
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two programs, what is said about them, and a part of the complaint."""
+
+    reason: str
+    left: Any = identity
+    right: Any = identity
+    inputs: Any = field(default_factory=lambda: MATRIX)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def raises(x: Tensor) -> Tensor:
+    raise KeyError(f"no {x.ndim}")
+
+
+def leaves(x: Tensor) -> Tensor:
+    sys.exit(3)
+
+
+def recurs(x: Tensor) -> Tensor:
+    return recurs(x)
+
+
+def generates(x: Tensor) -> Iterator[Tensor]:
+    yield x
+
+
+async def waits(x: Tensor) -> AsyncIterator[Tensor]:
+    yield x
+
+
+def changes(x: Tensor) -> Tensor:
+    return x.add_(1)
+
+
+def asserts(x: Tensor) -> Tensor:
+    assert x.shape[0] == 3
+    return x
+
+
+def squares_by_gradient(x: Tensor) -> Tensor:
+    gradient: Tensor = torch.func.grad(lambda y: y.square().sum())(x)
+    return gradient
+
+
+class Record:
+    """Neither a tensor nor anything that holds tensors."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+
+class Named(nn.Module):
+    """A parameter with the name of an input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.randn(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.x
+
+
+class Stacked(nn.Module):
+    """A weight of another shape than that of a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight[0].T
+
+
+def twice(reason: str, program: Callable[[Tensor], Tensor]) -> Case:
+    """A program beside itself."""
+    return Case(reason, program, program)
+
+
+def by_expression(text: Any, name: Any = "weight") -> dict[str, Any]:
+    """Two linear maps, one with an expression for its weight."""
+    return {
+        "left": nn.Linear(4, 4),
+        "right": nn.Linear(4, 4),
+        "inputs": {"input": "n 4"},
+        "options": {"parameters": {name: text}},
+    }
+
+
+REFUSED: dict[str, Case] = {
+    # Targets
+    "nothing": Case("None is no function", None),
+    "a number": Case("3 is no function", 3),
+    "a text": Case("'f' is no function", "f"),
+    "a tensor": Case("is no function", torch.ones(2)),
+    "a module of Python": Case("is no function", torch),
+    "a class": Case("no input 'x'", nn.Linear),
+    "a builtin": Case("no input 'x'", len),
+    "a function of numbers": Case("only one element", int),
+    "any number of inputs": Case("no input 'x'", lambda *x: x[0]),
+    "inputs by any name": Case("no input 'x'", lambda **x: x["x"]),
+    "a partial without inputs": Case("no input 'x'", functools.partial(identity, torch.ones(2))),
+    "a scripted module": Case(
+        "cannot be imported", torch.jit.script(nn.ReLU()), inputs={"input": "n"}
+    ),
+    # What programs return
+    "no output": Case("returns no tensor", lambda x: None),
+    "an empty output": Case("returns no tensor", lambda x: []),
+    "outputs without a tensor": Case("returns no tensor", lambda x: {"a": None}),
+    "a text as output": Case("'a', which is no tensor", lambda x: "a"),
+    "a record as output": Case("not a known type", lambda x: [Record(x)]),
+    "a generator": Case("not a known type", generates),
+    "a coroutine": Case("not a known type", waits),
+    "more outputs": Case("2 outputs, the other 1", lambda x: (x, x)),
+    "other shapes": Case("the shapes", lambda x: x.sum(0)),
+    # What programs do
+    "an error": Case("no 2", raises),
+    "leaving Python": Case("leaves cannot be imported", leaves),
+    "endless recursion": Case("recursion", recurs),
+    "a device that is not there": Case("cannot be imported", lambda x: x.to("nonsense")),
+    "control flow by values": twice("depends on the values", lambda x: x if x.sum() > 0 else -x),
+    "a size by values": twice("depends on the values", lambda x: x[: int(x.sum())]),
+    "a selection by values": twice("depends on the values", lambda x: x[x > 0]),
+    "positions by values": twice("depends on the values", lambda x: x.nonzero()),
+    "an assertion on values": Case(
+        "depends on the values", lambda x: (torch._assert(bool(x.all()), ""), x)[1]
+    ),
+    "a loop": Case(
+        "not supported",
+        lambda x: torch.while_loop(lambda i: i.sum() < 3, lambda i: (i + 1,), (x,)),
+    ),
+    "an assertion on sizes": Case("asserts cannot be imported", asserts),
+    "random numbers": twice("draws random numbers", lambda x: x + torch.rand_like(x)),
+    "dropout": twice("draws random numbers", lambda x: F.dropout(x, 0.5)),
+    "a change in place": twice("changes 'x' in place", changes),
+    "statistics of training": Case(
+        "changes 'running_mean' in place", nn.BatchNorm1d(4), nn.BatchNorm1d(4), {"input": "n 4"}
+    ),
+    "memory without values": twice("not initialised", lambda x: x.new_empty(3)),
+    "numpy": Case("numpy", lambda x: torch.from_numpy(x.numpy())),
+    "an infinite number": Case("+∞", lambda x: x * float("inf")),
+    "a sparse tensor": Case("cannot be imported", lambda x: x.to_sparse()),
+    "gradients": Case("", squares_by_gradient, lambda x: 2 * x),
+    "parameters that are not there yet": Case(
+        "uninitialized", nn.LazyLinear(3), nn.LazyLinear(3), {"input": "n 4"}
+    ),
+    "parameters of other shapes": Case("is (4, 4)", nn.Linear(4, 4, bias=False), Stacked(), {}),
+    # Shapes
+    "no shapes": Case("has no shape", inputs=None),
+    "an input without a shape": Case("input 'y'", lambda x, y: x),
+    "an input that is none": Case("no input 'y'", inputs={**MATRIX, "y": "n"}),
+    "a name close by": Case("did you mean 'mask'", lambda mask: mask, inputs={"maks": "n"}),
+    "shapes as a number": Case("inputs maps names to texts", inputs=3),
+    "shapes as a list": Case("inputs maps names to texts", inputs=["n m"]),
+    "a shape as a number": Case("inputs maps names to texts", inputs={"x": 3}),
+    "a shape as a list": Case("inputs maps names to texts", inputs={"x": ["n", "m"]}),
+    "a shape without a text": Case("inputs maps names to texts", inputs={"x": None}),
+    "a number as a name": Case("inputs maps names to texts", inputs={3: "n"}),
+    "commas": Case("is no dimension", inputs={"x": "b,n"}),
+    "a negative size": Case("is negative", inputs={"x": "n -1"}),
+    "a quotient": Case("n/2", inputs={"x": "n/2"}),
+    "half a size": Case("2.5", inputs={"x": "2.5"}),
+    "an unknown kind": Case("bool, int or real", inputs={"x": "n : complex"}),
+    "no kind": Case("bool, int or real", inputs={"x": "n :"}),
+    "more than memory holds": Case("too large", inputs={"x": "n 100000000000000"}),
+    "very many dimensions": Case("too large", inputs={"x": "n " * 60}),
+    # Assumptions
+    "a text as assumptions": Case("is a list of conditions", options={"assume": "n >= 1"}),
+    "a number as assumptions": Case("is a list of conditions", options={"assume": 3}),
+    "a number as an assumption": Case("is a list of conditions", options={"assume": (3,)}),
+    "half an assumption": Case("size '='", options={"assume": ("n >= ",)}),
+    "a chain": Case("unexpected '>'", options={"assume": ("n >= m >= 2",)}),
+    "a contradiction": Case("no sizes satisfy", options={"assume": ("n >= 4", "n <= 3")}),
+    "no size is this": Case("no sizes satisfy", options={"assume": ("n != n",)}),
+    "an unknown size": Case("'z'", options={"assume": ("z >= 1",)}),
+    "an unknown input": Case("names no input", options={"assume": ("every row of y has a True",)}),
+    "a huge power": Case("exponent", options={"assume": ("n >= 2**10000",)}),
+    "a size that no machine holds": Case("", options={"assume": ("n == 99999999999999999999",)}),
+    # Parameters
+    "an unknown parameter": Case("no parameter is named 'nope'", **by_expression("weight", "nope")),
+    "a parameter by an unknown one": Case("'nope'", **by_expression("nope")),
+    "half an expression": Case("no expression", **by_expression("weight +")),
+    "no expression": Case("no expression", **by_expression("")),
+    "code": Case("not understood", **by_expression("__import__('os').system('true')")),
+    "an expression of another shape": Case("has shape", **by_expression("bias")),
+    "rows that are not there": Case("has shape", **by_expression("weight[0:99]")),
+    "axes that are not there": Case("no dimension 5", **by_expression("permute(weight, 5, 6)")),
+    "a view that does not fit": Case("cannot view", **by_expression("view(weight, 3, 3)")),
+    "an infinite factor": Case("not a real number", **by_expression("1e400 * weight")),
+    "a truth value": Case("not a real number", **by_expression("True")),
+    "a text in an expression": Case("not understood", **by_expression("'weight'")),
+    "a deep expression": Case("", **by_expression("(" * 300 + "weight" + ")" * 300)),
+    "a number as an expression": Case("parameters maps names to texts", **by_expression(3)),
+    # The rest
+    "no time": Case("positive number of seconds", options={"timeout": 0}),
+    "less than no time": Case("positive number of seconds", options={"timeout": -1}),
+    "a time that is no number": Case("positive number", options={"timeout": float("nan")}),
+    "a time in words": Case("positive number of seconds", options={"timeout": "long"}),
+    "laws that are none": Case("holds rewrites only", options={"rules": "junk"}),
+    "a law without a name": Case("needs a :name", options={"rules": "(rewrite a a)"}),
+    "laws as a number": Case("the text of laws", options={"rules": 3}),
+}  # fmt: skip
+
+UNDECIDED: dict[str, Case] = {
+    "an unknown operator on one side": Case(
+        "do not connect", lambda x: x.sort(-1).values.sum(-1), lambda x: x.sum(-1)
+    ),
+    "undefined everywhere": Case("", lambda x: x / 0, lambda x: (x + 1) / 0),
+    "what is seen in a trace alone": Case(
+        "disagree with PyTorch", lambda x: x if torch.compiler.is_exporting() else x + 1
+    ),
+    "what gradients change": Case(
+        "disagree with PyTorch", lambda x: x if torch.is_grad_enabled() else x + 1
+    ),
+    "what a dtype changes": Case(
+        "disagree with PyTorch", lambda x: x if x.dtype == torch.float32 else x + 1
+    ),
+    "whole numbers that overflow": Case(
+        "disagree with PyTorch",
+        lambda i: i * 2**62 * 4,
+        lambda i: i * 0,
+        {"i": "n : int"},
+    ),
+    "a difference below every rounding": Case("", lambda x: x * (1 + 1e-9)),
+    "a small shift": Case("", lambda x: x + 1e-9),
+    "a product that vanishes in float64": Case("", lambda x: x * 1e-200, lambda x: x * 0),
+    "rounding": Case("", lambda x: x.round(), lambda x: (x + 0.5).floor()),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_refused_in_one_line(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    case = REFUSED[name]
+    inputs = case.inputs if case.inputs != {} else {"input": "n 4"}
+    with pytest.raises(InputError) as raised:
+        prove(case.left, case.right, inputs, **{"timeout": 5, **case.options})
+    complaint = str(raised.value)
+    assert case.reason in complaint and complaint and "\n" not in complaint
+    assert "def forward" not in "".join(capfd.readouterr()), "PyTorch prints its own graph"
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_what_is_not_settled_has_a_reason(name: str) -> None:
+    case = UNDECIDED[name]
+    found = prove(case.left, case.right, case.inputs, **{"timeout": 5, **case.options})
+    assert found.status == "undecided", found.explain()
+    assert found.reason and case.reason in found.reason
+
+
+def test_a_parameter_may_have_the_name_of_an_input() -> None:
+    """It was overwritten with the input, and so the two were found to differ."""
+    module = Named()
+    assert prove(module, module, SQUARE).status == "proved"
+    found = prove(module, identity, SQUARE)
+    assert found.counterexample is not None
+    inputs = found.counterexample.inputs
+    assert set(inputs) == {"x", "self.x"} and inputs["self.x"].shape == (4,)
+
+
+def test_a_condition_on_sizes_is_said() -> None:
+    """A program that looks at its sizes is proved for what its trace stands for, and no more."""
+    found = prove(lambda x: x if x.shape[0] > 5 else -x, identity, MATRIX)
+    assert found.status == "proved" and found.conditions == ("sizes: n >= 6",)
+
+
+def test_programs_without_inputs_are_compared() -> None:
+    def ones() -> Tensor:
+        return torch.ones(3)
+
+    assert prove(ones, lambda: torch.zeros(3) + 1, {}).status == "proved"
+    assert prove(ones, lambda: torch.zeros(3), {}).status == "refuted"
+
+
+def test_functions_over_single_rows_are_read() -> None:
+    """``vmap`` is taken apart by PyTorch; it was refused with a KeyError."""
+
+    def rows(x: Tensor) -> Tensor:
+        sums: Tensor = torch.vmap(lambda row: row.sum())(x)
+        return sums
+
+    assert prove(rows, lambda x: x.sum(-1), MATRIX).status == "proved"
+
+
+PROGRAMS = """
+import sys
+import torch
+
+
+def plain(x):
+    return x
+
+
+def branches(x):
+    return x if x.sum() > 0 else -x
+
+
+def leaves(x):
+    sys.exit(0)
+
+
+def speaks(x):
+    print("a line of the program")
+    raise KeyboardInterrupt if x is None else ValueError("a\\nb")
+
+
+number = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("left", "options", "complaint"),
+    [
+        ("branches", ["--input", "x=n"], "depends on the values of its tensors"),
+        ("leaves", ["--input", "x=n"], "leaves cannot be imported"),
+        ("speaks", ["--input", "x=n"], "speaks cannot be imported: a"),
+        ("number", ["--input", "x=n"], "is a int"),
+        ("absent", ["--input", "x=n"], "has no 'absent'"),
+        ("plain", [], "has no shape"),
+        ("plain", ["--input", "x=n", "--input", "x=m"], "gives x twice"),
+        ("plain", ["--input", "x=n", "--assume", "n"], "expected a comparison"),
+        ("plain", ["--input", "x=n", "--parameter", "w=1"], "no parameter is named 'w'"),
+        ("plain", ["--input", "x=n 1000000000000000"], "too large"),
+    ],
+)
+def test_the_command_line_ends_with_2(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    left: str,
+    options: list[str],
+    complaint: str,
+) -> None:
+    file = tmp_path / "programs.py"
+    file.write_text(PROGRAMS, encoding="utf-8")
+    assert main(["prove", f"{file}:{left}", f"{file}:plain", *options]) == 2
+    said = capfd.readouterr()
+    assert said.out == "" and "Traceback" not in said.err
+    (line,) = [text for text in said.err.splitlines() if text != "a line of the program"]
+    assert line.startswith("ncd: ") and complaint in line

@@ -77,7 +77,8 @@ class PlainLayer(nn.Module):
         return scores.masked_fill(~past, float("-inf")).softmax(-1) @ v
 
     def mix(self, x: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        mixed: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return mixed
 
 
 class FusedLayer(PlainLayer):
@@ -92,7 +93,8 @@ class FusedLayer(PlainLayer):
     def mix(self, x: Tensor) -> Tensor:
         packed = F.linear(x, torch.cat([self.gate.weight, self.up.weight]))
         gate, up = packed.chunk(2, -1)
-        return self.down(F.silu(gate) * up)
+        mixed: Tensor = self.down(F.silu(gate) * up)
+        return mixed
 
 
 class WrongLayer(FusedLayer):

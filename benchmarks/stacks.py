@@ -1,0 +1,65 @@
+"""How the time to prove a stack of rewritten layers grows with its depth.
+
+For 8 and for 80 layers, each written out on one side and by the library on the other: seconds after
+tracing (comparing on random inputs, the proof, the check), the size of the certificate and the
+memory; and the same with one wrong layer, which is to be refuted.  Results go to
+``results/stacks.json``; the exit code is 1 where a bar is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from ncd_formal.equivalence import prove
+from tests.programs.stacks import fused, plain
+
+RESULTS = Path(__file__).parent / "results" / "stacks.json"
+
+BARS = {"seconds_of_80_layers": 30.0, "growth_from_8_to_80_layers": 3.0, "gigabytes": 4.0}
+
+
+def measure(depth: int, wrong: int | None = None) -> dict[str, object]:
+    """The verdict on a stack, and where the time went."""
+    found = prove(plain(depth), fused(depth, wrong), {"input": "b n 32"}, timeout=120)
+    seconds = {k: round(v, 2) for k, v in found.seconds.items()}
+    row: dict[str, object] = {
+        "layers": depth,
+        "wrong": wrong,
+        "status": found.status,
+        "seconds": seconds,
+        "after_tracing": round(sum(v for k, v in seconds.items() if k != "import"), 2),
+        "proof": found.certificate.describe() if found.certificate else found.reason,
+    }
+    print(json.dumps(row))
+    return row
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows = [measure(8), measure(80), measure(80, wrong=41)]
+    small, large = (float(str(row["after_tracing"])) for row in rows[:2])
+    measured = {
+        "seconds_of_80_layers": large,
+        "growth_from_8_to_80_layers": round(large / small, 2),
+        "gigabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+    }
+    missed = [name for name, bar in BARS.items() if measured[name] > bar]
+    statuses = [row["status"] for row in rows]
+    if statuses != ["proved", "proved", "refuted"]:
+        missed.append(f"the verdicts are {statuses}")
+    result = {
+        "machine": platform.machine(), "rows": rows, **measured, "bars": BARS, "missed": missed
+    }  # fmt: skip
+    print(json.dumps(result, indent=2))
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()

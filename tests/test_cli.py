@@ -170,6 +170,7 @@ class Stage:
         parameters: Mapping[str, str] | None = None,
         timeout: float = 60.0,
         rules: str = "",
+        find_conditions: bool = True,
     ) -> StandInVerdict:
         self._work(
             left=left,
@@ -179,6 +180,7 @@ class Stage:
             parameters=parameters,
             timeout=timeout,
             rules=rules,
+            find_conditions=find_conditions,
         )
         return self.verdict
 
@@ -238,14 +240,14 @@ def test_prove_is_given_what_the_options_say(run: Run, stage: Stage, program: st
     run(
         *("prove", program, program, "--input", "q=b h n d", "--input", " mask = b 1 n m : bool"),
         *("--assume", "n >= 1", "--assume", "n == m", "--timeout", "2.5"),
-        *("--parameter", "layer.weight=a * weight", "--input", "scalar="),
+        *("--parameter", "layer.weight=a * weight", "--input", "scalar=", "--no-conditions"),
     )
     (call,) = stage.calls
     assert call["left"] is call["right"]
     assert call["inputs"] == {"q": "b h n d", "mask": "b 1 n m : bool", "scalar": ""}
     assert call["assume"] == ("n >= 1", "n == m")
     assert call["parameters"] == {"layer.weight": "a * weight"}
-    assert call["timeout"] == 2.5
+    assert call["timeout"] == 2.5 and call["find_conditions"] is False
 
 
 def test_a_refutation_shows_a_script(run: Run, stage: Stage, program: str) -> None:

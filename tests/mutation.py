@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
 
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.equivalence import prove
@@ -205,7 +206,7 @@ def _numbers(node: fx.Node, name: str) -> _Changes:
         if name in _SCALED:
             yield "scale", f"{value} → {2 * value}", _argument(position, 2 * value)
             yield "sign", f"{value} → {-value}", _argument(position, -value)
-        if name in _SHIFTED and math.isfinite(value):
+        if name in _SHIFTED and math.isfinite(value) and value + 1 != value:
             yield "constant", f"{value} → {value + 1}", _argument(position, value + 1)
             yield "constant", f"{value} → {value - 1}", _argument(position, value - 1)
         if isinstance(value, float) and 0 < abs(value) < 0.01:
@@ -457,8 +458,16 @@ class Original:
         return self._program("unchanged", copy.deepcopy(self.exported.graph))
 
     def _program(self, name: str, graph: fx.Graph) -> Graph:
+        # The trace wrote down the dtype of its examples where the program says only x.dtype.
+        for node in graph.nodes:
+            node.args = pytree.tree_map(_in_double, node.args)
+            node.kwargs = pytree.tree_map(_in_double, node.kwargs)
         module = fx.GraphModule(self.exported.graph_module, graph)
         return _signed(Graph(name, self.exported, module), list(self.program.inputs))
+
+
+def _in_double(value: Any) -> Any:
+    return torch.float64 if value is torch.float32 else value
 
 
 def _own_inputs(target: Target, inputs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -59,34 +59,30 @@ PLAIN = Pair("plain", program, program, {"x": "n n", "y": "n n"})
 LAYERED = Pair("layered", Layer, Layer, {"x": "n 3"})
 
 
-def judged(pair: Pair) -> list[Judgement]:
-    original = Original(pair.programs()[0], pair.inputs, pair.assume)
-    return [judge(pair, "left", original, k, 2.0) for k in range(len(original.sites()))]
+def original_of(pair: Pair) -> Original:
+    return Original(pair.programs()[0], pair.inputs, pair.assume)
 
 
 def test_the_usual_mistakes_are_made() -> None:
-    found = judged(PLAIN)
-    kinds = Counter(j.kind for j in found if j.outcome != "refused")
+    kinds = Counter(site.kind for site in original_of(PLAIN).sites())
     assert kinds.keys() >= {
-        "axis", "added", "constant", "dropped", "mask", "operands", "operator", "order",
-        "residual", "scale", "sign", "transposition", "wire",
-    } - {"constant"}  # fmt: skip
-    assert all(j.reproduced for j in found if j.outcome == "refuted")
-    # A row that is taken for itself, in a mask or not, and what a softmax makes of it.
-    assert {j.outcome for j in found if not j.differs} <= {"proved", "undecided", "refused"}
+        "axis", "added", "mask", "operands", "operator", "order", "residual", "scale", "sign",
+        "transposition", "wire",
+    }  # fmt: skip
 
 
 def test_a_module_and_its_mutant_have_the_same_parameters() -> None:
-    original = Original(LAYERED.programs()[0], LAYERED.inputs, ())
+    original = original_of(LAYERED)
     mutant = original.mutant(0)
     assert set(dict(mutant.named_parameters())) == {"inner.weight", "inner.bias"}
     assert set(dict(mutant.named_buffers())) == {"shift"}
-    found = [j for j in judged(LAYERED) if j.kind == "residual"]
+    residuals = [k for k, site in enumerate(original.sites()) if site.kind == "residual"]
+    found: list[Judgement] = [judge(LAYERED, "left", original, k, 2.0) for k in residuals]
     assert len(found) == 2 and all(j.outcome == "refuted" and j.reproduced for j in found)
 
 
 def test_what_is_not_changed_does_not_differ() -> None:
     """The graph of a program, run as a mutant is, is the program."""
     for pair in (PLAIN, LAYERED):
-        original = Original(pair.programs()[0], pair.inputs, ())
+        original = original_of(pair)
         assert runs_differ(pair, original, original.unchanged(), ()) is False

@@ -675,11 +675,14 @@ class Normaliser:
         """
         p, context = size(text), self.judge.context
         for x in sorted(filter(is_axis, p.variables)):
-            shares = [divide(Polynomial({m: c}), context.axes[x]) for m, c in p.terms]
-            q = sum((share for share in shares if share is not None), size(0))
-            if not any(map(is_axis, q.variables)) or context.axes[x].constant == 1:
+            base = context.axes[x]
+            if base.constant in {0, 1}:
                 continue
-            r = p - context.axes[x] * q
+            shares = [divide(Polynomial({m: c}), base) for m, c in p.terms]
+            q = sum((share for share in shares if share is not None), size(0))
+            if not any(map(is_axis, q.variables)):
+                continue
+            r = p - base * q
             known = context.nonnegative(r) or context.nonnegative(-1 - r)
             if (known or both) and self.allows("predicate-digits", p=text, q=str(q), x=x):
                 parts = self.apply("predicate-digits", p=text, q=str(q), x=x).children

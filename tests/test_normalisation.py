@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from ncd_formal.conditions import Context
 from ncd_formal.normalisation import Normaliser
 from ncd_formal.proof import Congruence, Instance
 from ncd_formal.rules import Judge, table
 from ncd_formal.semantics import NotExactError
-from ncd_formal.wires import Argument, Term
+from ncd_formal.sizes import size
+from ncd_formal.wires import Argument, Term, parse, predicate
 from tests.exact import CONTEXTS, Inputs, Terms, environments, exactly, same, sample_sizes
 
 TERMS = 30
@@ -26,6 +28,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "gathered": {"gather": True},
     "unrolled": {"unroll": True},
     "contracted": {"contract": True},
+    "expanded and contracted": {"expand": "all", "contract": True},
 }
 """What may be asked of the normaliser."""
 
@@ -65,3 +68,59 @@ def test_every_step_is_an_instance_that_holds(name: str, way: str) -> None:
             except NotExactError:
                 continue
             assert same(before, after), f"{root} is {before}, {normal} is {after}"
+
+
+def digits_and_sums() -> Judge:
+    """Two axes of chunks and two within them, and real inputs."""
+    axes = {"c.0": size("c"), "c.1": size("c"), "l.0": size("l"), "l.1": size("l")}
+    return Judge(Context(axes=axes, inputs={"x": "real", "y": "real"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        # one digit decides, as the other is below the base
+        ("c.0*l - c.1*l + l.0", "c.0 - c.1"),
+        ("c.0*l - c.1*l + l - 1 - l.0", "c.0 - c.1"),
+        ("c.0*l - c.1*l - 1 - l.0", "c.0 - c.1 - 1"),
+        # both count, or the last digits differ by too much
+        ("c.0*l - c.1*l + l.0 - l.1", None),
+        ("c.0*l - c.1*l + 2*l.0", None),
+    ],
+)
+def test_split_indices_are_compared_by_their_first_digits(text: str, normal: str | None) -> None:
+    judge, text = digits_and_sums(), str(size(text))
+    found = Normaliser(judge, lambda *step: None)(predicate(size(text)))
+    assert found is predicate(size(normal or text))
+
+
+def one_of(text: str) -> Term:
+    return parse(f'(Reduce (Sum) "c.1" {text})')
+
+
+@pytest.mark.parametrize(
+    ("body", "normal"),
+    [
+        # a sum over one index
+        (
+            '(Mul (Predicate "c.0 - c.1") (Mul (Predicate "-c.0 + c.1") (Input "x" "c.1; l.0")))',
+            '(Input "x" "c.0; l.0")',
+        ),
+        # a sum over all indices up to one, and over those before it
+        (
+            '(Mul (Predicate "c.0 - c.1") (Input "x" "c.1; l.0"))',
+            (
+                '(Add (Reduce (Sum) "c.1" (Mul (Predicate "c.0 - c.1 - 1") '
+                '(Input "x" "c.1; l.0"))) (Input "x" "c.0; l.0"))'
+            ),
+        ),
+        # an index of another axis may be out of range
+        ('(Mul (Predicate "l.0 - c.1") (Input "x" "c.1; l.0"))', None),
+        ('(Mul (Predicate "c.0 - c.1 + 1") (Input "x" "c.1; l.0"))', None),
+    ],
+)
+def test_the_last_term_of_a_sum_is_apart(body: str, normal: str | None) -> None:
+    normalise = Normaliser(digits_and_sums(), lambda *step: None, expand="all")
+    expected = one_of(body) if normal is None else parse(normal)
+    assert normalise(one_of(body)) is normalise(expected)
+    assert (normalise(one_of(body)).op == "Reduce") is (normal is None)

@@ -79,7 +79,9 @@ def infinity_tested(*roots: Term) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def live_rows(truths: Sequence[Hypothesis], *normal: Term) -> tuple[Hypothesis, ...]:
+def live_rows(
+    context: Context, truths: Sequence[Hypothesis], *normal: Term
+) -> tuple[Hypothesis, ...]:
     """For each test of normal forms that all of a row is masked, that some of it is not.
 
     What is 0 or 1 by ``truths`` is live where it is not 0.
@@ -94,10 +96,22 @@ def live_rows(truths: Sequence[Hypothesis], *normal: Term) -> tuple[Hypothesis, 
         while _is_all(body):
             axes.append(str(body.args[1]))
             body = body.children[1]
-        if axes and node not in inner and all(part.op in _MASKS for part in subterms(body)):
+        if axes and node not in inner and _is_mask(context, body):
             live = body.children[0] if body.op == "Not" else term("Not", body)
             found[some(axes, is_one.get(live, live))] = None
     return tuple(found)
+
+
+def _is_mask(context: Context, body: Term) -> bool:
+    """Whether a truth value is a mask; real inputs are in one where they equal a number or −∞."""
+    for node in subterms(body):
+        if node.op not in _MASKS:
+            return False
+        for read in (child for child in node.children if child.op == "Input"):
+            marks = node.op == "Equal" and node.children[1].op in {"Constant", "NegativeInfinity"}
+            if not marks and context.inputs.get(str(read.args[0])) not in {"boolean", "integer"}:
+                return False
+    return body.op != "Input" or context.inputs.get(str(body.args[0])) == "boolean"
 
 
 def _is_all(node: Term) -> bool:

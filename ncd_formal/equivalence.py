@@ -271,7 +271,7 @@ def find(
 
     for read, truths in task.readings():
         tried = [truths] if truths or read is not task else []
-        rows = live_rows(truths, *read.normal_forms(truths))
+        rows = live_rows(read.elaboration.context, truths, *read.normal_forms(truths))
         for hypotheses in (*tried, *([(*truths, *rows)] if rows else [])):
             certificate = attempt(read, hypotheses)
             for text in certificate.supposed if certificate else ():
@@ -478,7 +478,7 @@ class Task:
             return ()
         names = [name for name in self.declarations if f"{name} is 0 or 1" in self.assumed]
         truths = self.truths(names)
-        rows = live_rows(truths, *self.normal_forms(truths))
+        rows = live_rows(self.elaboration.context, truths, *self.normal_forms(truths))
         return (*truths, *(h for h in rows if set(self.texts([h])) <= set(self.assumed)))
 
     @property

@@ -227,6 +227,10 @@ WRONG: dict[str, tuple[Any, Any, dict[str, str]]] = {
         lambda x: torch.where(x == 0, 0.0, x * x), lambda x: torch.where(x == 0, 0.0, x),
         {"x": "n"},
     ),
+    "equal where a test of data fails": (
+        lambda x: torch.where((x > 0).all(-1), x.sum(-1), 0.0), lambda x: 0 * x.sum(-1),
+        {"x": "b n"},
+    ),
     "equal where a test of sums fails": (
         lambda x, y: torch.where(((x * y).sum(-1) > 0).all(-1), x.sum((-2, -1)), 0.0),
         lambda x, y: 0 * x.sum((-2, -1)), {"x": "b n d", "y": "b n d"},

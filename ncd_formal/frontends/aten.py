@@ -1094,11 +1094,11 @@ def _placed(
         return _slice_scatter(
             site, x, arrays.expand(source, shape, site.origin), dim, first, first + extent
         )
-    _note_range(site, [x.shape[dim]])
-    chosen = _meets(site, x, dim, index)
     alone = index.shape[dim if index.rank == x.rank else 0] is size(1)
     if mode == "replace" and source.rank and not alone:
         raise UnsupportedError("an index that may occur twice")
+    _note_range(site, [x.shape[dim]])
+    chosen = _meets(site, x, dim, index)
     source = _spread_along(site, source, dim) if source.rank else source
     if mode == "replace" and (alone or not source.rank):
         taken = arrays.reduce("Any", _whole_rank(site, chosen, x.rank + 1), (-1,), site.origin)

@@ -69,10 +69,13 @@ def assert_equivalent(
     rules: str = "",
     certificate: str | Path | None = None,
     undecided: str = "fail",
+    find_conditions: bool = False,
 ) -> Verdict:
     """Passes where two programs are proved to be one function, for every size over the reals.
 
-    ``left`` to ``rules`` are those of :func:`ncd_formal.prove`.  ``certificate`` names a file for
+    ``left`` to ``rules`` and ``find_conditions`` are those of :func:`ncd_formal.prove`; conditions
+    on inputs are not looked for unless asked, so that a test says itself what it assumes.
+    ``certificate`` names a file for
     the certificate of the proof.  ``undecided`` says what to do where nothing is settled: ``fail``,
     ``skip`` or ``xfail``, the last two under pytest alone.  A refutation always fails.
 
@@ -87,10 +90,12 @@ def assert_equivalent(
     from ncd_formal.equivalence import prove
 
     if certificate is None:
-        verdict = prove(left, right, inputs, assume, parameters, timeout, rules)
+        verdict = prove(left, right, inputs, assume, parameters, timeout, rules, find_conditions)
     else:
         with PendingFile(Path(certificate)) as file:
-            verdict = prove(left, right, inputs, assume, parameters, timeout, rules)
+            verdict = prove(
+                left, right, inputs, assume, parameters, timeout, rules, find_conditions
+            )
             if verdict.certificate is not None:
                 file.write(verdict.certificate.save)
     _tell(verdict, inputs, assume, parameters, timeout, certificate)

@@ -549,7 +549,15 @@ def _judged(
 ) -> tuple[Outcome, bool | None, bool, str]:
     try:
         mutant = original.mutant(number)
-        verdict = prove(original, mutant, original.shapes, pair.assume, timeout=timeout)
+        # What is found to hold under conditions on inputs alone would have to be run under them.
+        verdict = prove(
+            original,
+            mutant,
+            original.shapes,
+            pair.assume,
+            timeout=timeout,
+            find_conditions=False,
+        )
     except (InputError, RuntimeError) as error:
         return "refused", None, False, str(error)
     if verdict.counterexample is not None:

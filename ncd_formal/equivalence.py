@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -680,6 +681,15 @@ def _tolerance(program: Program) -> float:
     return 5e-2 if rounds else TOLERANCE
 
 
+_PREDICATES = (
+    r"every row of \S+ has a (True|value above -inf|-?[0-9./]+)",
+    r"\S+ is 0 or 1",
+    r"for all .+",  # as a verdict prints what it found
+    r"\S+ *(<=|>=|<|>) *[^<>=]+",
+)
+"""What may be assumed of an input."""
+
+
 def _divide(
     assume: Sequence[str], declared: Mapping[str, Declaration]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -692,6 +702,11 @@ def _divide(
         if about_input or " has " in text or " is " in text:
             if not about_input:
                 raise InputError(f"condition {text!r}: it names no input")
+            if not any(re.fullmatch(form, text.strip()) for form in _PREDICATES):
+                raise InputError(
+                    f"condition {text!r}: of an input one may say 'every row of x has a True', "
+                    "'every row of x has a value above -inf', 'x is 0 or 1', or compare it: 'x < n'"
+                )
             predicates.append(text)
         else:
             parse_comparison(text)

@@ -267,3 +267,8 @@ def test_unusable_inputs_are_refused(
 def test_outputs_of_different_shapes_are_refused() -> None:
     with pytest.raises(InputError, match=r"the shapes \(n\) and \(m\) differ"):
         prove(lambda x: x.sum(1), lambda x: x.sum(0), {"x": "n m"})
+
+
+def test_what_cannot_be_assumed_is_refused() -> None:
+    with pytest.raises(InputError, match="of an input one may say"):
+        prove(attention, library, ATTENTION, assume=("q is odd",))

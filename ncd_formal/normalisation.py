@@ -366,11 +366,30 @@ class Normaliser:
                     self.apply("select-mul", d=rest, c=c, a=a, b=b)
                     self.apply("mul-negative-infinity", a=rest)
                     return self.select(c, self.mul(rest, a), NEGATIVE_INFINITY)
+        for index in factors:
+            if index.op == "Index":
+                above = term("Predicate", str(size(str(index.args[0])) - 1))
+                if above in factors and self.allows("index-positive", p=index.args[0]):
+                    return self._drop(above, index, factors)
         for shift in factors:
             cancelled = self._cancel_shift(shift, factors)
             if cancelled is not None:
                 return cancelled
         return product
+
+    def _drop(self, above: Term, index: Term, factors: list[Term]) -> Term:
+        """An index times whether it is at least 1 is the index."""
+        self.apply("index-positive", p=index.args[0])
+        chosen, others = [index, above], list(factors)
+        for factor in chosen:
+            others.remove(factor)
+        if not others:
+            self._regroup(factors, chosen)
+            return index
+        rest = self._comb(others)
+        self._mul(self._comb(sorted(chosen, key=_factor_key)), rest)
+        self._regroup(chosen, chosen)
+        return self.mul(index, rest)
 
     def _cancel_shift(self, shift: Term, factors: list[Term]) -> Term | None:
         """1/exp(max s) and its inverse go where 1/Σ exp(s) is beside them."""
@@ -477,6 +496,9 @@ class Normaliser:
             self.apply("not-boolean", a=truth)
             return self.negation(truth)
         summands = list(_summands(total))
+        complemented = self._complement(summands)
+        if complemented is not None:
+            return complemented
         for choice in summands:
             if choice is not NEGATIVE_INFINITY and not _is_masked(choice):
                 continue
@@ -497,6 +519,26 @@ class Normaliser:
             self.apply("add-negative-infinity", a=rest)
             return self.select(c, self.add(rest, a), NEGATIVE_INFINITY)
         return total
+
+    def _complement(self, summands: list[Term]) -> Term | None:
+        """A sum of a predicate and its opposite: the opposite is 1 less the predicate."""
+        for f in summands:
+            p = _scaled(f)[1]
+            if p.op != "Predicate":
+                continue
+            opposite = term("Predicate", str(-1 - size(str(p.args[0]))))
+            g = next((g for g in summands if _scaled(g)[1] is opposite), None)
+            if g is None:
+                continue
+            others = list(summands)
+            others.remove(g)
+            rest = _sum_comb(others)
+            self._add(rest, g)
+            self.apply("predicate-not", p=p.args[0])
+            self.apply("not-boolean", a=p)
+            less = add(ONE, mul(MINUS_ONE, p))
+            return self.add(rest, self.mul(constant(_scaled(g)[0]), less))
+        return None
 
     # Functions --------------------------------------------------------------------------------
 

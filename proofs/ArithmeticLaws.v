@@ -116,3 +116,12 @@ Lemma sound_index_factor : law_sound law_index_factor.
 Proof. open_path p. rewrite (K M ok splits). cbn. now rewrite mult_IZR. Qed.
 Lemma sound_index_sum : law_sound law_index_sum.
 Proof. open_path p. rewrite (K M ok splits). cbn. now rewrite plus_IZR. Qed.
+Lemma sound_index_positive : law_sound law_index_positive.
+Proof.
+  open_law. at_path p. unfold holds.
+  pose proof (K M ok splits r ltac:(cbn [index_value]; range)) as H. cbn [index_value] in H.
+  rewrite (K0 M ok splits). unfold index_at in *. cbn [index_value eval Minus] in *.
+  set (k := eval _ _ _) in *. destruct (Z.leb_spec 0 (k + (-1 + -1 * (k + -1 * k)))) as [L|L].
+  - cbn. f_equal. ring.
+  - replace k with 0%Z by lia. cbn. f_equal. ring.
+Qed.

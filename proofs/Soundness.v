@@ -29,6 +29,7 @@ Proof.
   apply Forall_cons; [exact sound_index_constant|].
   apply Forall_cons; [exact sound_index_factor|].
   apply Forall_cons; [exact sound_index_sum|].
+  apply Forall_cons; [exact sound_index_positive|].
   apply Forall_cons; [exact sound_exp_add|].
   apply Forall_cons; [exact sound_exp_negative|].
   apply Forall_cons; [exact sound_exp_zero|].

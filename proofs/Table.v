@@ -126,6 +126,11 @@ Definition law_index_sum := Law "index-sum"
   (Op (Plain Add) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
   [IndexIs 2 (IPlus (IVar 0) (IVar 1))]%nat.
 
+Definition law_index_positive := Law "index-positive"
+  (Op (AnyIndex 0) [])
+  (Op (Plain Mul) [Op (AnyIndex 0) []; Op (AnyPredicate 1) []])
+  [InRange (IVar 0); IndexIs 1 (IPlus (IVar 0) (IMinus (ILit (-1)) (IMinus (IVar 0) (IVar 0))))]%nat.
+
 Definition law_exp_add := Law "exp-add"
   (Op (Plain Exp) [Op (Plain Add) [Var 0; Var 1]])
   (Op (Plain Mul) [Op (Plain Exp) [Var 0]; Op (Plain Exp) [Var 1]])
@@ -641,6 +646,7 @@ Definition table : list law := [
   law_index_constant;
   law_index_factor;
   law_index_sum;
+  law_index_positive;
   law_exp_add;
   law_exp_negative;
   law_exp_zero;

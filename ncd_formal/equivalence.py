@@ -48,7 +48,7 @@ from ncd_formal.hypotheses import zero_or_one
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Hypothesis
-from ncd_formal.proving import Proof
+from ncd_formal.proving import Effort, Proof
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule, read_own_rules
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
@@ -240,15 +240,14 @@ def _search(
         seconds = deadline - time.perf_counter()
         given = task.assumed_hypotheses()
         whole = Proof(task.elaboration.context, task.pairs, seconds, own, given)
-        small = task.length <= SMALL
-        certificate = whole.certificate(
-            task.conditions, task.about, "written out" if small else "normal"
-        )
+        effort: Effort = "search" if task.length <= SMALL else "written out"
+        certificate = whole.certificate(task.conditions, task.about, effort)
         if certificate is not None:
             return certificate, ""
-    sweep = task.sweep(trials, deadline, own)
+    now = time.perf_counter()
+    sweep = task.sweep(trials, deadline if whole is None else now + (deadline - now) / 2, own)
     certificate = sweep.composition(task.conditions, task.about)
-    if certificate is None and whole is not None:
+    if certificate is None and whole is not None and task.length > SMALL:
         certificate = whole.certificate(task.conditions, task.about, "search")
     return certificate, (whole.reason if whole else "") or sweep.reason
 

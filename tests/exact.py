@@ -167,6 +167,10 @@ POOLS: Mapping[str, tuple[Value, ...]] = {
     "integer": tuple(map(Fraction, range(-2, 4))),
     "boolean": (Fraction(0), Fraction(1)),
     "extended": (*REALS, NINF, NINF, NINF),
+    "positive": tuple(v for v in REALS if v > 0),
+    "nonnegative": tuple(v for v in REALS if v >= 0),
+    "partial": (*REALS, UNDEF, UNDEF),
+    "any": (*REALS, NINF, NINF, UNDEF),
 }
 """Kind of input → the values that are drawn."""
 

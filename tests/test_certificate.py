@@ -254,7 +254,7 @@ def context_changes(data: Data, g: random.Random) -> Iterator[Change]:
         for new in ("real", "boolean", "extended", "integer"):
             if new != kind:
                 yield "kind of an input", changed(data, ["context", "inputs", name], new)
-        yield "kind that is none", changed(data, ["context", "inputs", name], "positive")
+        yield "kind that is none", changed(data, ["context", "inputs", name], "imaginary")
         yield "kind of an input dropped", changed(data, ["context", "inputs", name], ...)
     yield "kind of no input", changed(data, ["context", "inputs", "unheard"], "real")
     for field in context:
@@ -1015,7 +1015,7 @@ def test_forged_nodes(tmp_path: Path) -> None:
     assert not only(["Constant", "2/4"])
     assert not only(["Sum"], ["Add", 0, 1])
     assert not only(["Reduce", 0, "x.0", 0])
-    assert not only(zero, inputs={"A": "positive"})
+    assert not only(zero, inputs={"A": "imaginary"})
     assert not only(zero, axes={X: "y.0", "y.0": "n"})
     assert not only(zero, lower={"x.0": 3})
     assert not only(zero, lower={"n": -1})

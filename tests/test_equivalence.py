@@ -27,7 +27,6 @@ OUT_OF_REACH = {
     "repeat_is_cat": "outputs whose dimensions are cut differently",
     "rotary_half_rotated_after_permuting": "a free axis of two indices, one at a time",
     "sigmoid_of_negative": "1 − a/(a + b) = b/(a + b): sums over a common denominator",
-    "stack_rewritten": "two layers at once; they are to be swept one at a time",
     "tanh_is_scaled_sigmoid": "tanh has no laws",
 }
 """Equal pairs that are not proved yet, with what they need; they must come out undecided."""

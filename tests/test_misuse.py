@@ -192,8 +192,8 @@ REFUSED: dict[str, Case] = {
     "a negative size": Case("is negative", inputs={"x": "n -1"}),
     "a quotient": Case("n/2", inputs={"x": "n/2"}),
     "half a size": Case("2.5", inputs={"x": "2.5"}),
-    "an unknown kind": Case("bool, int or real", inputs={"x": "n : complex"}),
-    "no kind": Case("bool, int or real", inputs={"x": "n :"}),
+    "an unknown kind": Case("bool, int, real or extended", inputs={"x": "n : complex"}),
+    "no kind": Case("bool, int, real or extended", inputs={"x": "n :"}),
     "more than memory holds": Case("too large", inputs={"x": "n 100000000000000"}),
     "very many dimensions": Case("too large", inputs={"x": "n " * 60}),
     # Assumptions

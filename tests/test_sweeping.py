@@ -159,7 +159,7 @@ def test_what_is_summed_over_a_mask_is_positive() -> None:
     """The law sum-witness: a causal row has its own key, so its weights are numbers."""
 
     def left(s: Tensor) -> Tensor:
-        past = torch.ones_like(s, dtype=torch.bool).tril()
+        past = torch.ones(s.shape[0], s.shape[0], dtype=torch.bool).tril()
         return s.masked_fill(~past, float("-inf")).softmax(-1)
 
     task = Task.build(left, left, {"s": "n n"}, (), {})

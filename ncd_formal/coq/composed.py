@@ -20,7 +20,7 @@ def export(composition: Composition) -> str:
         made = Export(part, shared)
         kind, form = kind_of(part)
         goal = part.goals[0]
-        texts.append(made.definitions(f"part{number}"))
+        texts.append(made.proof_text(f"part{number}"))
         nodes = " ".join(str(made.node(t)) for t in (goal.left, goal.right, form))
         dimensions = "; ".join(
             f"[{'; '.join(str(made.name('axis', axis)) for axis in axes)}]" for axes in goal.layout

@@ -279,6 +279,10 @@ class Export:
         return rows, shared
 
     def definitions(self, name: str) -> str:
+        """Coq definitions of the laws, and of its context, nodes, lemmas and goals."""
+        return laws_text(name, self.own) + self.proof_text(name)
+
+    def proof_text(self, name: str) -> str:
         """Coq definitions of its context, nodes, lemmas and goals."""
         context, lemmas = self.context(), self.lemmas()
         goals, given = (
@@ -442,7 +446,4 @@ def export(certificate: Certificate, name: str = "certificate") -> str:
     made = Export(certificate)
     definitions = made.definitions(name)
     stated = theorem(name, made.own, bool(certificate.hypotheses))
-    return (
-        f"(* A certificate of ncd_formal.\n\n{made.legend()} *)\n\n"
-        f"{HEADER}{laws_text(name, made.own)}{definitions}{stated}"
-    )
+    return f"(* A certificate of ncd_formal.\n\n{made.legend()} *)\n\n{HEADER}{definitions}{stated}"

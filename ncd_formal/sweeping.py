@@ -116,6 +116,9 @@ class Sweep:
         self, conditions: Sequence[str], about: Mapping[str, object]
     ) -> Composition | None:
         """The proof, or None with ``reason`` saying how far it came."""
+        if not self.samples:
+            self.reason = "no sizes are known at which the programs can be compared"
+            return None
         left, right = self.orders
         for array in left:
             self._classify(array, 0)

@@ -60,12 +60,12 @@ log = logging.getLogger(__name__)
 
 Status = Literal["proved", "refuted", "undecided"]
 
-SMALL, WHOLE = 200, 3_000
-"""Arrays in both programs together up to which everything is tried on them as a whole, and above
-which they are only taken array by array."""
+SMALL, MIDDLE, WHOLE = 200, 600, 3_000
+"""Arrays in both programs together up to which they are searched as a whole first, up to which
+their sums are written out first, and above which they are only taken array by array."""
 
-FIRST_TRIALS, MORE_TRIALS = 6, 24
-"""Random trials before the proof, and after a proof was not found."""
+FEW_TRIALS, FIRST_TRIALS, MORE_TRIALS = 2, 6, 24
+"""Random trials before the proof, of large programs and of others, and after none was found."""
 
 SECONDS_FOR_CONDITIONS = 20.0
 """How long conditions are looked for at most."""
@@ -186,7 +186,8 @@ def prove(
     clock.lap("import")
     trials = task.trials()
     log.info("comparing on random inputs")
-    found = trials.search(iter(range(FIRST_TRIALS)), small=not find_conditions)
+    first = FIRST_TRIALS if not task.is_large else FEW_TRIALS
+    found = trials.search(iter(range(first)), small=not find_conditions)
     clock.lap("trials")
     if trials.mismatch and found is None:
         return task.undecided(trials.mismatch, clock)
@@ -240,7 +241,9 @@ def _search(
         seconds = deadline - time.perf_counter()
         given = task.assumed_hypotheses()
         whole = Proof(task.elaboration.context, task.pairs, seconds, own, given)
-        effort: Effort = "search" if task.length <= SMALL else "written out"
+        effort: Effort = "normal"
+        if task.length <= MIDDLE:
+            effort = "search" if task.length <= SMALL else "written out"
         certificate = whole.certificate(task.conditions, task.about, effort)
         if certificate is not None:
             return certificate, ""

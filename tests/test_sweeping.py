@@ -73,7 +73,7 @@ def test_one_wrong_layer_is_refuted() -> None:
 def test_one_wrong_layer_has_no_proof() -> None:
     """Without looking for a counterexample: the sweep ends where the programs part."""
     task = Task.build(plain(3), fused(3, wrong=1), INPUTS, (), {})
-    sweep = task.sweep(task.trials(), time.perf_counter() + 20, ())
+    sweep = task.sweep(task.trials(), time.perf_counter() + 60, ())
     assert sweep.composition((), {}) is None
     assert "shown equal up to" in sweep.reason and "stacks.py" in sweep.reason
 
@@ -163,7 +163,7 @@ def test_what_is_summed_over_a_mask_is_positive() -> None:
         return s.masked_fill(~past, float("-inf")).softmax(-1)
 
     task = Task.build(left, left, {"s": "n n"}, (), {})
-    sweep = task.sweep(task.trials(), time.perf_counter() + 20, ())
+    sweep = task.sweep(task.trials(), time.perf_counter() + 60, ())
     found = sweep.composition((), {})
     assert found is not None
     assert len(found.parts[-1].goals) == 2 and "sum-witness" in found.laws

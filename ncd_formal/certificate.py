@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncd_formal.conditions import Context, Split
 from ncd_formal.errors import InputError
-from ncd_formal.facts import INPUT_KINDS
+from ncd_formal.facts import INPUT_KINDS, MINUS_INFINITY, constant_kind
 from ncd_formal.frontends.shapes import parse_shape
 from ncd_formal.hypotheses import condition_text
 from ncd_formal.proof import Hypothesis, Instance, Lemma, Reason
@@ -617,13 +617,14 @@ def _hold_of_example(certificate: Certificate, sizes: Mapping[str, int]) -> bool
     from ncd_formal.semantics import NINF, Value, denote
 
     context = certificate.context
-    kinds = {"boolean": {"0", "1"}}
     for name, (shape, values) in certificate.example.items():
         if len(values) != prod(shape):
             raise ValueError(f"{name} does not have the values of its shape")
-        kind = context.inputs.get(name, "real")
-        unfit = kind != "extended" and "-inf" in values
-        if unfit or not set(values) <= kinds.get(kind, {*values}):
+        allowed = INPUT_KINDS[context.inputs.get(name, "extended")]
+        if any(
+            (MINUS_INFINITY if v == "-inf" else constant_kind(Fraction(v))) & ~allowed
+            for v in values
+        ):
             raise ValueError(f"{name} has values of another kind")
 
     def read(name: str, index: tuple[int, ...]) -> Value:
@@ -631,7 +632,7 @@ def _hold_of_example(certificate: Certificate, sizes: Mapping[str, int]) -> bool
         if len(index) != len(shape) or not all(
             0 <= i < n for i, n in zip(index, shape, strict=True)
         ):
-            return Fraction(0)
+            return Fraction(1)  # a value of every kind
         place = 0
         for i, n in zip(index, shape, strict=True):
             place = place * n + i

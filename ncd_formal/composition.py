@@ -99,7 +99,7 @@ class Composition:
             own = part.context
             first, *forms = part.goals
             other = any(g.left is not first.left or g.layout != first.layout for g in forms)
-            if other or part.conditions or own.splits:
+            if other or part.conditions or part.hypotheses or own.splits:
                 raise CertificateError(f"part {number} is not about one array")
             if own.lower != again.context.lower or own.assumptions != again.context.assumptions:
                 raise CertificateError(f"part {number} is about other sizes")

@@ -203,7 +203,7 @@ def prove(
     if certificate is None and found is None:
         found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS), small=not find_conditions)
         clock.lap("trials")
-    if certificate is None and find_conditions and not trials.mismatch:
+    if certificate is None and find_conditions and not trials.mismatch and not task.is_large:
         log.info("looking for conditions")
         read, certificate = find(task, timeout, own)
         task = read if certificate else task
@@ -217,6 +217,10 @@ def prove(
     log.info("checking")
     try:
         certificate.check(rules)
+        if isinstance(certificate, Composition) and not task.sweep(None, 0.0, ()).confirms(
+            certificate
+        ):
+            raise CertificateError("its steps are not those of the programs")
     except CertificateError as error:
         return task.undecided(f"what the search found does not pass the check: {error}", clock)
     clock.lap("check")
@@ -309,12 +313,14 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
     if not isinstance(truths, list) or not all(isinstance(name, str) for name in truths):
         raise CertificateError("the certificate does not say which inputs are 0 or 1")
     task = task.reading(_fractions(about.get("infinite", [])), truths)
+    context, own = task.elaboration.context, certificate.context
+    sizes = dict(context.lower) == dict(own.lower) and context.assumptions == own.assumptions
     if isinstance(certificate, Composition):
-        same = task.conditions == certificate.conditions
-        if not same or not task.sweep(None, 0.0, ()).confirms(certificate):
+        if not sizes or task.conditions != certificate.conditions:
+            raise CertificateError("the certificate is about other sizes or conditions")
+        if not task.sweep(None, 0.0, ()).confirms(certificate):
             raise CertificateError("the certificate is about other programs")
         return
-    context, own = task.elaboration.context, certificate.context
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)
     again = tuple((a.term, b.term, a.layout) for a, b in task.pairs)
     if goals != again:
@@ -322,8 +328,7 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
     same = (
         # A proof may have named further axes.
         all(own.axes.get(axis) is extent for axis, extent in context.axes.items())
-        and dict(context.lower) == dict(own.lower)
-        and context.assumptions == own.assumptions
+        and sizes
         and dict(context.inputs) == dict(own.inputs)
         and dict(context.splits) == dict(own.splits)
     )
@@ -544,7 +549,7 @@ class Task:
         sizes = [c.removeprefix("sizes: ") for c in self.conditions]
         return Trials(
             self.declarations,
-            self.context if self.is_large else self.elaboration.context,
+            self.elaboration.context,
             sides[0],
             sides[1],
             sizes,
@@ -596,20 +601,13 @@ class Task:
             proof = Proof(context, [pair], seconds, rules)
             return proof.certificate((), {}, "search" if thorough else "written out", evident=True)
 
-        kinds: dict[str, str] = {
-            array.name: array.kind
-            for outputs in self.arrays
-            for array in topological(outputs)
-            if isinstance(array, InputArray)
-        }
-        if not self.is_large:
-            kinds.update(self.elaboration.context.inputs)
+        kinds = self.elaboration.context.inputs
         return Sweep(self.arrays, self.context, kinds, samples, deadline, search)
 
     def notes(self) -> tuple[str, ...]:
         notes = [f"opaque: {text}" for program in self.programs for text in program.opaque]
-        facts = Facts(self.elaboration.context) if not self.is_large else None
-        if facts and any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
+        facts = Facts(self.elaboration.context)
+        if any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
             notes.append(
                 "an output may be undefined at some inputs (a division by 0, a row without a key);"
                 " there the proof says only that both are undefined"

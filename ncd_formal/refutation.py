@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -34,6 +35,9 @@ Run = Callable[[Tensors], "tuple[torch.Tensor, ...]"]
 
 CONDITIONED_TRIALS = 12
 """Random trials on inputs that satisfy the hypotheses of a proof."""
+
+SECONDS_TO_SHRINK = 10.0
+"""How long a smaller counterexample is looked for."""
 
 DRAWS = 24
 """How often inputs are drawn anew until they satisfy hypotheses."""
@@ -293,9 +297,13 @@ class Trials:
     # Making it small ------------------------------------------------------------------------
 
     def shrink(self, found: Counterexample, seed: int = 0) -> Counterexample:
-        """Smaller sizes, then rounder inputs, as long as the programs still differ."""
+        """Smaller sizes, then rounder inputs, as long as the programs still differ.
+
+        Large programs take long to run: after a while the smallest found so far has to do.
+        """
         best = found
         improved = True
+        deadline = time.perf_counter() + SECONDS_TO_SHRINK
         while improved:
             improved = False
             for name in self.names():
@@ -303,6 +311,8 @@ class Trials:
                     sizes = {**best.sizes, name: smaller}
                     if not self.allowed(sizes):
                         continue
+                    if time.perf_counter() > deadline:
+                        return best
                     tried = (self.differ(sizes, seed + k) for k in range(4))
                     smaller_one = next((t for t in tried if t is not None), None)
                     if smaller_one is not None:

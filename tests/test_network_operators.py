@@ -320,6 +320,11 @@ def test_what_has_no_definition_is_opaque(
         (lambda x: x.nonzero(), X, "a size depends on the values of tensors"),
         (lambda x: torch.fft.fft(x), X, "complex numbers"),
         (lambda x: torch.complex(x, x).exp().real, X, "exp is not known on pairs of real ones"),
+        (
+            lambda x: torch.add(torch.complex(x, x), torch.complex(x, x), alpha=2).real,
+            X,
+            "alpha of add is not known on complex numbers",
+        ),
         (lambda x: x / torch.complex(x, x), X, "a division by complex numbers"),
         (lambda x: F.dropout2d(x[..., None]), X, "draws random numbers"),
         (

@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ncd_formal import equivalence
 from ncd_formal.arrays import topological
 from ncd_formal.certificate import Certificate, CertificateError
 from ncd_formal.composition import Composition
+from ncd_formal.coq import kernel
 from ncd_formal.equivalence import Task, confirm, prove
 from ncd_formal.errors import InputError
 from ncd_formal.fingerprints import Values, agree
-from tests.coq import assert_accepted
+from tests.coq import assert_accepted, needs_coq
 from tests.programs.stacks import fused, plain
 
 INPUTS = {"input": "b n 32"}
@@ -113,6 +116,52 @@ def claimed_kind(data: Data) -> None:
     part = next(p for p in data["parts"] if "real" in p["context"]["inputs"].values())
     kinds = part["context"]["inputs"]
     kinds[next(name for name, kind in kinds.items() if kind == "real")] = "positive"
+
+
+@pytest.mark.parametrize("size", [["-n + 1"], []])
+def test_sizes_that_were_not_assumed_are_refused(size: list[str]) -> None:
+    """A proof for n ≤ 1, or for b ≥ 5, holds: it is not the one that was asked for."""
+    data = json.loads(json.dumps(proved(2).to_json()))
+    for context in (data["context"], *(part["context"] for part in data["parts"])):
+        context["assumptions"] = size
+        context["lower"] |= {} if size else {"b": 5}
+    found = Composition.from_json(data)
+    assert found.check().conditions != proved(2).check().conditions
+    with pytest.raises(CertificateError, match="other sizes"):
+        confirm(found, plain(2), fused(2))
+
+
+@needs_coq
+@pytest.mark.parametrize("number", range(3))
+def test_coq_rejects_what_is_changed(number: int) -> None:
+    """The checker computes false: it does not fail in another way."""
+    data = json.loads(json.dumps(proved(2).to_json()))
+    (other_source, dropped_lemma, claimed_kind)[number](data)
+    answer = kernel.accept(Composition.from_json(data))
+    assert not answer.accepted
+    assert "composition_ok certificate_laws parts inputs steps = true" in answer.reason
+
+
+def test_large_programs_are_proved_for_the_inputs_that_were_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where they are never taken as a whole: a mask may hold −∞, and a row nothing else."""
+    inputs = {"q": "n d", "k": "m d", "v": "m d", "mask": "n m"}
+
+    def naive(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        scores: Tensor = q @ k.mT / q.shape[-1] ** 0.5
+        return (scores + mask).softmax(-1) @ v
+
+    def library(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q[None], k[None], v[None], mask[None])[0]
+
+    monkeypatch.setattr(equivalence, "WHOLE", 0)
+    monkeypatch.setattr(equivalence, "MIDDLE", 0)
+    for mask in ("n m", "n m : extended"):
+        found = prove(naive, library, {**inputs, "mask": mask}, timeout=20)
+        assert found.status == "refuted", found.explain()
+    found = prove(naive, library, {**inputs, "mask": "n m : real"}, timeout=20)
+    assert found.status == "proved", found.explain()
 
 
 @pytest.mark.parametrize(

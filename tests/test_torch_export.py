@@ -831,6 +831,11 @@ CASES: list[Case] = [
     ("tril", lambda x: x.tril() + x.tril(-1) + x.triu(1) + x.triu(), {"x": "b n m"}),
     ("causal_mask", lambda x: x.masked_fill(torch.ones_like(x).tril() == 0, 0.0), {"x": "n n"}),
     (
+        "causal_mask_of_truth_values",
+        lambda x: x.masked_fill(~torch.ones_like(x, dtype=torch.bool).tril(), 0.0),
+        {"x": "n n"},
+    ),
+    (
         "causal_compare",
         lambda x: torch.where(torch.arange(x.shape[0])[:, None] >= torch.arange(x.shape[1]), x, 0),
         {"x": "n m"},

@@ -1578,8 +1578,15 @@ def filled(site: Site, value: Scalar) -> Array:
     return arrays.expand(site.cast(filling, site.kind), site.shape, site.origin)
 
 
+# Values of an operand do not matter to these, so that its conversion to a dtype does not either.
 @aten("full.default", "full_like.default", "new_full.default")
-def _full(site: Site, fill_value: Scalar, x: Array | None = None, size: object = None) -> Array:
+def _full(
+    site: Site,
+    fill_value: Scalar,
+    x: Array | None = None,
+    size: object = None,
+    dtype: object = None,
+) -> Array:
     return filled(site, fill_value)
 
 
@@ -1589,12 +1596,12 @@ def _fill(site: Site, x: Array, value: Scalar) -> Array:
 
 
 @aten("zeros.default", "zeros_like.default", "new_zeros.default")
-def _zeros(site: Site, x: Array | None = None, size: object = None) -> Array:
+def _zeros(site: Site, x: Array | None = None, size: object = None, dtype: object = None) -> Array:
     return filled(site, 0)
 
 
 @aten("ones.default", "ones_like.default", "new_ones.default")
-def _ones(site: Site, x: Array | None = None, size: object = None) -> Array:
+def _ones(site: Site, x: Array | None = None, size: object = None, dtype: object = None) -> Array:
     return filled(site, 1)
 
 

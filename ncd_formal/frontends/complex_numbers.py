@@ -9,6 +9,7 @@ Source: RoFormer (Su et al. 2021), the product form of rotary embeddings.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -58,6 +59,14 @@ def apply(site: Site, arguments: Mapping[str, Any]) -> Complex | Array:
             f"{site.origin}: complex numbers are not values of the calculus, and {site.name} is "
             "not known on pairs of real ones"
         )
+    takes = inspect.signature(handler).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in takes.values()):
+        for name in arguments.keys() - takes.keys():
+            if arguments[name] != site.defaults.get(name):
+                raise InputError(
+                    f"{site.origin}: {name} of {site.name} is not known on complex numbers"
+                )
+        arguments = {name: value for name, value in arguments.items() if name in takes}
     real = SimpleNamespace(dtype=site.result.dtype.to_real(), shape=site.result.shape)
     return handler(replace(site, result=real), **arguments)
 

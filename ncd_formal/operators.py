@@ -829,6 +829,16 @@ def windows(
     return arrays.window(x, dim, count, width, stride, dilation, origin)
 
 
+def _positions(x: Array, weight: Array, origin: str) -> int:
+    """How many dimensions a kernel moves along."""
+    if x.rank < 3 or weight.rank != x.rank:
+        raise InputError(
+            f"{origin}: {show_shape(x.shape)} and weight {show_shape(weight.shape)} do not fit: "
+            "both have two dimensions and one for each position"
+        )
+    return x.rank - 2
+
+
 def convolution(
     x: Array,
     weight: Array,
@@ -850,12 +860,7 @@ def convolution(
     Source: Neural Circuit Diagrams, figures 23 to 25; Weaves, Wires, and Morphisms (no operator:
     an affine read and a contraction).
     """
-    spatial = x.rank - 2
-    if spatial < 1 or weight.rank != x.rank:
-        raise InputError(
-            f"{origin}: {show_shape(x.shape)} and weight {show_shape(weight.shape)} do not fit: "
-            "both have two dimensions and one for each position"
-        )
+    spatial = _positions(x, weight, origin)
     groups = _extent(groups)
     channels, outputs = _share(x, 1, groups, origin), _share(weight, 0, groups, origin)
     if weight.shape[1] is not channels:
@@ -908,12 +913,7 @@ def transposed_convolution(
     Errors: InputError for shapes that disagree, and for a stride, width and dilation that are
     symbolic unless the stride is 1 or divides the width.
     """
-    spatial = x.rank - 2
-    if spatial < 1 or weight.rank != x.rank:
-        raise InputError(
-            f"{origin}: {show_shape(x.shape)} and weight {show_shape(weight.shape)} do not fit: "
-            "both have two dimensions and one for each position"
-        )
+    spatial = _positions(x, weight, origin)
     groups = _extent(groups)
     channels, outputs = _share(x, 1, groups, origin), weight.shape[1]
     if weight.shape[0] is not x.shape[1]:

@@ -75,9 +75,9 @@ def assert_equivalent(
 
     ``left`` to ``rules`` and ``find_conditions`` are those of :func:`ncd_formal.prove`; conditions
     on inputs are not looked for unless asked, so that a test says itself what it assumes.
-    ``certificate`` names a file for
-    the certificate of the proof.  ``undecided`` says what to do where nothing is settled: ``fail``,
-    ``skip`` or ``xfail``, the last two under pytest alone.  A refutation always fails.
+    ``certificate`` names a file for the certificate of the proof.  ``undecided`` says what to do
+    where nothing is settled: ``fail``, ``skip`` or ``xfail``, the last two under pytest alone: they
+    end the test as its author asked.  A refutation always fails.
 
     Returns the verdict, which is a proof.
 

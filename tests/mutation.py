@@ -486,8 +486,8 @@ def _own_inputs(target: Target, inputs: Mapping[str, str]) -> tuple[dict[str, st
 
 def _context(inputs: Mapping[str, str], assume: Sequence[str]) -> Context:
     from ncd_formal.conditions import assume as assume_sizes
-    from ncd_formal.equivalence import _divide
     from ncd_formal.frontends.shapes import parse_shape, size_names
+    from ncd_formal.task import _divide
 
     declared = {name: parse_shape(name, text) for name, text in inputs.items()}
     comparisons, _ = _divide(tuple(assume), declared)

@@ -32,6 +32,7 @@ LAYERS = (
     ("proving",),
     ("coq", "sweeping"),
     ("refutation", "reproduction"),
+    ("task",),
     ("equivalence",),
     ("derivation",),
     ("realize",),

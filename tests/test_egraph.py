@@ -17,13 +17,14 @@ from ncd_formal.conditions import Context, assume
 from ncd_formal.derivation.streaming import split_axis, stream
 from ncd_formal.egraph.run import Budget, Graph
 from ncd_formal.elaboration import Elaboration, Output, elaborate
-from ncd_formal.equivalence import import_target, prove
+from ncd_formal.equivalence import prove
 from ncd_formal.frontends.shapes import parse_shape, size_names
 from ncd_formal.normalisation import Normaliser
 from ncd_formal.proving import SEARCH_RULESETS, Proof
 from ncd_formal.rules import Judge, table
 from ncd_formal.semantics import Evaluator, Grid, Wire
 from ncd_formal.sizes import Polynomial, size
+from ncd_formal.task import import_target
 from ncd_formal.wires import SIGNATURE, Argument, Term, subterms, term
 from tests.exact import CONTEXTS, Terms
 from tests.programs import Pair, equal

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ncd_formal.equivalence import Task, Verdict, confirm, prove
+from ncd_formal.equivalence import Verdict, confirm, prove
 from ncd_formal.errors import InputError
 from ncd_formal.proving import Proof
+from ncd_formal.task import Task
 from tests.coq import assert_accepted
 from tests.programs import Pair
 from tests.programs.equal import PAIRS as EQUAL

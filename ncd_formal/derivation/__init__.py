@@ -94,8 +94,8 @@ def derive(
     Errors: InputError where nothing is reduced, where no streamed form was found, and for inputs
     that cannot be used.
     """
-    from ncd_formal.equivalence import import_target
     from ncd_formal.realize.triton_source import kernel_source
+    from ncd_formal.task import import_target
 
     chosen = machine(hardware)
     declared = {name: parse_shape(name, text) for name, text in (inputs or {}).items()}

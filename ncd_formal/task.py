@@ -1,0 +1,535 @@
+"""The task of comparing two programs: both imported, over the same inputs and parameters.
+
+Inputs correspond by name or position and parameters by name or by expressions.  A task knows how
+to run both programs, what their arrays and wires are, how they may be read under conditions, and
+how they are tried and swept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property, partial
+from typing import Any
+
+from ncd_formal import reproduction
+from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
+from ncd_formal.candidates import (
+    infinity_tested,
+    live_rows,
+    read_as_infinity,
+    stand_in_text,
+    stand_ins,
+    truth_inputs,
+)
+from ncd_formal.certificate import Certificate, supposed
+from ncd_formal.conditions import Context, parse_comparison
+from ncd_formal.conditions import assume as assume_sizes
+from ncd_formal.elaboration import Elaboration, Output, elaborate
+from ncd_formal.errors import InputError
+from ncd_formal.facts import UNDEFINED, Facts
+from ncd_formal.fingerprints import Values
+from ncd_formal.frontends.program import Program
+from ncd_formal.frontends.shapes import (
+    Declaration,
+    extended_inputs,
+    parse_shape,
+    size_names,
+)
+from ncd_formal.hypotheses import zero_or_one
+from ncd_formal.normalisation import BudgetError, Normaliser
+from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
+from ncd_formal.proof import Hypothesis
+from ncd_formal.proving import Proof
+from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
+from ncd_formal.rules import Rule
+from ncd_formal.semantics import Evaluator, Floats, NotExactError
+from ncd_formal.strides import show_shape
+from ncd_formal.sweeping import Sweep
+from ncd_formal.wires import Term, subterms
+
+WHOLE = 3_000
+"""Arrays in both programs together above which they are only taken array by array."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Two imported programs over the same inputs."""
+
+    targets: tuple[object, object]
+    programs: tuple[Program, Program]
+    names: tuple[str, str]
+    declarations: Mapping[str, Declaration]
+    runs: tuple[_Runner, _Runner]
+    arrays: tuple[tuple[Array, ...], tuple[Array, ...]]
+    context: Context
+    conditions: tuple[str, ...]
+    assumed: tuple[str, ...]
+    about: Mapping[str, Any]
+    read: Elaboration | None = None
+    """The wires, where they are not those of the arrays: some constants read as −∞."""
+
+    @classmethod
+    def build(
+        cls,
+        left: object,
+        right: object,
+        inputs: Mapping[str, str],
+        assume: tuple[str, ...],
+        parameters: Mapping[str, str],
+    ) -> Task:
+        declared = {name: parse_shape(name, text) for name, text in inputs.items()}
+        comparisons, predicates = _divide(assume, declared)
+        context = assume_sizes(comparisons, size_names(declared.values()))
+        context = replace(context, inputs=extended_inputs(declared.values()))
+        named = {**declared}
+        right_inputs, renamed = _by_position(right, declared)
+        first = import_target(left, named, context)
+        second = import_target(right, right_inputs, context)
+        shared = {**dict(first.inputs), **dict(first.parameters)}
+        outputs = _rename(second.outputs, renamed)
+        second_parameters = dict(second.parameters)
+        extra: dict[str, tuple[int, str]] = {}
+        for name, text in parameters.items():
+            side = 1 if name in second_parameters else 0 if name in first.parameters else None
+            if side is None:
+                known = [*first.parameters, *second_parameters]
+                raise InputError(f"no parameter is named {name!r}; there are {', '.join(known)}")
+            extra[name] = (side, text)
+        outputs = _express(outputs, second_parameters, first.parameters, extra, 1)
+        first_outputs = _express(first.outputs, first.parameters, second_parameters, extra, 0)
+        for name, (side, _) in extra.items():
+            (second_parameters if side else shared).pop(name, None)
+        for name, declaration in second_parameters.items():
+            shared.setdefault(name, declaration)
+        _check_matching(first_outputs, outputs, first, second, extra)
+        _buffers(first, second)
+        _check_outputs(first_outputs, outputs)
+        conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
+        expressions = [{n: t for n, (side, t) in extra.items() if side == k} for k in (0, 1)]
+        runs = (_Runner(first, {}, expressions[0]), _Runner(second, renamed, expressions[1]))
+        about = {
+            "left": first.name,
+            "right": second.name,
+            "inputs": dict(inputs),
+            "assume": list(assume),
+            "parameters": dict(parameters),
+        }
+        names = (first.name, second.name)
+        if names[0] == names[1]:
+            names = (f"left {names[0]}", f"right {names[1]}")
+        return cls(
+            (left, right),
+            (first, second),
+            names,
+            shared,
+            runs,
+            (first_outputs, outputs),
+            context,
+            conditions,
+            predicates,
+            about,
+        )
+
+    @cached_property
+    def elaboration(self) -> Elaboration:
+        """The wires of both programs, as they are read."""
+        given = {name: self.declarations[name] for name in self.about["inputs"]}
+        return self.read or _contemplated(elaborate(self.arrays, self.context), given)
+
+    @cached_property
+    def length(self) -> int:
+        """How many arrays the programs make."""
+        return sum(len(topological(outputs)) for outputs in self.arrays)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the programs are too large to be taken as a whole."""
+        return self.length > WHOLE
+
+    @property
+    def pairs(self) -> list[tuple[Output, Output]]:
+        left, right = self.elaboration.programs
+        return list(zip(left, right, strict=True))
+
+    def texts(self, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
+        """Hypotheses in words."""
+        return supposed(hypotheses, self.elaboration.context, self.about)
+
+    def with_example(self, certificate: Certificate) -> Certificate | None:
+        """The certificate with inputs of which its hypotheses hold; None where none are known."""
+        example = self.trials(certificate.hypotheses).example()
+        if example is None or not certificate.hypotheses:
+            return None if certificate.hypotheses else certificate
+        sizes, inputs = example
+        return replace(certificate, witness={**certificate.witness, **sizes}, example=inputs)
+
+    def normal_forms(self, hypotheses: Sequence[Hypothesis] = ()) -> tuple[Term, ...]:
+        """The normal forms of both programs under hypotheses; none where they are too large."""
+        proof = Proof(self.elaboration.context, self.pairs, hypotheses=hypotheses)
+        try:
+            known = proof.suppose()
+            normal = Normaliser(proof.judge, proof.record_step, known=known)
+            return tuple(normal(output.term) for pair in self.pairs for output in pair)
+        except BudgetError:
+            return ()
+
+    def assumed_hypotheses(self) -> tuple[Hypothesis, ...]:
+        """What is assumed of inputs, where the programs meet it."""
+        if not self.assumed:
+            return ()
+        names = [name for name in self.declarations if f"{name} is 0 or 1" in self.assumed]
+        truths = self.truths(names)
+        rows = live_rows(self.elaboration.context, truths, *self.normal_forms(truths))
+        return (*truths, *(h for h in rows if set(self.texts([h])) <= set(self.assumed)))
+
+    @property
+    def _roots(self) -> tuple[Term, ...]:
+        return tuple(output.term for pair in self.pairs for output in pair)
+
+    def readings(self) -> Iterator[tuple[Task, tuple[Hypothesis, ...]]]:
+        """The task as it may be read, each with inputs that may be 0 or 1: the plainest first."""
+        numbers = stand_ins(*self._roots)
+        chosen: list[tuple[Fraction, ...]] = [(), *((number,) for number in numbers)]
+        names = truth_inputs(self.elaboration.context, *self._roots)
+        for some in (*chosen, *([numbers] if len(numbers) > 1 else [])):
+            for truths in dict.fromkeys(((), names)):
+                yield self.reading(some, truths), self.truths(truths)
+
+    def reading(self, numbers: Sequence[Fraction], truths: Sequence[str] = ()) -> Task:
+        """The task with numbers read as −∞ where they mask, and inputs that are 0 or 1."""
+        if not numbers:
+            return self
+        read = self._read(numbers, ())
+        hypotheses = self.truths(truths)
+        with_truths = self._read(numbers, hypotheses) if truths else read
+        used = list(truths) if with_truths.programs != read.programs else []
+        return replace(
+            self,
+            read=with_truths,
+            conditions=(
+                *self.conditions,
+                *map(stand_in_text, numbers),
+                *(self.texts(hypotheses) if used else ()),
+            ),
+            about={**self.about, "infinite": list(map(str, numbers)), "truths": used},
+        )
+
+    def _read(self, numbers: Sequence[Fraction], truths: Sequence[Hypothesis]) -> Elaboration:
+        proof = Proof(self.elaboration.context, (), hypotheses=truths)
+        normal = Normaliser(proof.judge, proof.record_step, known=proof.suppose())
+
+        def is_truth(term: Term) -> bool:
+            return proof.judge.facts.holds("boolean", normal(term))
+
+        programs = tuple(
+            tuple(replace(o, term=read_as_infinity(o.term, numbers, is_truth)) for o in outputs)
+            for outputs in self.elaboration.programs
+        )
+        return replace(self.elaboration, programs=programs)
+
+    def truths(self, names: Collection[str]) -> tuple[Hypothesis, ...]:
+        """That inputs are 0 or 1, wherever the programs read them."""
+        reads = {n for n in subterms(*self._roots) if n.op == "Input" and n.args[0] in names}
+        return tuple(map(zero_or_one, sorted(reads, key=str)))
+
+    def trials(self, hypotheses: Sequence[Hypothesis] = ()) -> Trials:
+        sides = [
+            Side(name, run, partial(self._evaluate, side), _tolerance(program))
+            for side, (name, run, program) in enumerate(
+                zip(self.names, self.runs, self.programs, strict=True)
+            )
+        ]
+        sizes = [c.removeprefix("sizes: ") for c in self.conditions]
+        return Trials(
+            self.declarations,
+            self.elaboration.context,
+            sides[0],
+            sides[1],
+            sizes,
+            self.assumed,
+            _buffers(*self.programs),
+            hypotheses,
+            "infinite" in self.about,
+        )
+
+    def _evaluate(
+        self, side: int, sizes: Mapping[str, int], inputs: Mapping[str, Floats]
+    ) -> list[Floats | None]:
+        """The outputs of one program by the reference semantics."""
+        if self.is_large:
+            if self.programs[side].opaque:
+                return [None] * len(self.arrays[side])
+            values = Values(sizes, inputs)
+            values.evaluate(topological(self.arrays[side]))
+            return [values.of[output] for output in self.arrays[side]]
+        evaluator = Evaluator(self.elaboration.context, sizes, inputs)
+        found: list[Floats | None] = []
+        for output in self.elaboration.programs[side]:
+            try:
+                found.append(evaluator.output(output.term, output.layout))
+            except NotExactError:
+                found.append(None)
+        return found
+
+    def sweep(self, trials: Trials | None, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
+        """A proof array by array, with what the arrays hold in a few trials."""
+        samples: list[Values] = []
+        if trials is not None:
+            # An axis of one index hides what differs along it.
+            tried = [(seed, trials.sample_sizes(seed)) for seed in range(1, 16)]
+            known = [(seed, sizes) for seed, sizes in tried if sizes is not None]
+            known.sort(key=lambda drawn: -min(drawn[1].values(), default=0))
+            for seed, sizes in known[:2]:
+                inputs = trials.sample_inputs(sizes, seed)
+                if inputs is None:
+                    continue
+                values = Values(sizes, {k: v.numpy() for k, v in inputs.items()})
+                for outputs in self.arrays:
+                    values.evaluate(topological(outputs))
+                samples.append(values)
+
+        def search(
+            context: Context, pair: tuple[Output, Output], seconds: float, thorough: bool
+        ) -> Certificate | None:
+            proof = Proof(context, [pair], seconds, rules)
+            return proof.certificate((), {}, "search" if thorough else "written out", evident=True)
+
+        kinds = self.elaboration.context.inputs
+        return Sweep(self.arrays, self.context, kinds, samples, deadline, search)
+
+    def notes(self) -> tuple[str, ...]:
+        notes = [f"opaque: {text}" for program in self.programs for text in program.opaque]
+        facts = Facts(self.elaboration.context)
+        if any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
+            notes.append(
+                "an output may be undefined at some inputs (a division by 0, a row without a key);"
+                " there the proof says only that both are undefined"
+            )
+        return tuple(dict.fromkeys(notes))
+
+    def script(self, found: Counterexample) -> str:
+        """A script in plain PyTorch that shows a difference."""
+        sides = [
+            run.reproduced(name, target, found.inputs)
+            for run, name, target in zip(self.runs, self.names, self.targets, strict=True)
+        ]
+        return reproduction.script(found, sides)
+
+
+def _contemplated(elaboration: Elaboration, declared: Mapping[str, Declaration]) -> Elaboration:
+    """With inputs that hold −∞ where a program asks for it and no kind is declared."""
+    roots = [output.term for outputs in elaboration.programs for output in outputs]
+    tested = {
+        name: "extended"
+        for name in infinity_tested(*roots)
+        if name in declared and not declared[name].said
+    }
+    context = elaboration.context
+    return replace(elaboration, context=replace(context, inputs={**context.inputs, **tested}))
+
+
+def import_target(target: object, declared: Mapping[str, Declaration], context: Context) -> Program:
+    """The program of a target: a function, a module, or what knows its own arrays."""
+    from ncd_formal.frontends.torch_export import import_program
+
+    return import_program(_with_signature(target, declared), dict(declared), context)
+
+
+def _with_signature(target: object, declared: Mapping[str, Declaration]) -> object:
+    """The target, or for a builtin without a signature a function of the declared inputs."""
+    function = getattr(target, "forward", target)
+    try:
+        inspect.signature(function)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        if not callable(target):
+            return target
+
+        def call(*tensors: Any) -> Any:
+            return target(*tensors)
+
+        parameter = inspect.Parameter
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [parameter(name, parameter.POSITIONAL_OR_KEYWORD) for name in declared]
+        )
+        call.__name__ = str(getattr(target, "__name__", "builtin"))
+        return call
+    return target
+
+
+def _tolerance(program: Program) -> float:
+    """How far PyTorch in float64 may be from the reals: a conversion to a short type rounds."""
+    rounds = any("conver" in c or "constant" in c or "eps" in c for c in program.conditions)
+    return 5e-2 if rounds else TOLERANCE
+
+
+_PREDICATES = (
+    r"every row of \S+ has a (True|value above -inf|-?[0-9./]+)",
+    r"\S+ is 0 or 1",
+    r"for all .+",  # as a verdict prints what it found
+    r"\S+ *(<=|>=|<|>) *[^<>=]+",
+)
+"""What may be assumed of an input."""
+
+
+def _divide(
+    assume: Sequence[str], declared: Mapping[str, Declaration]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Comparisons of sizes, and what is assumed of inputs."""
+    comparisons: list[str] = []
+    predicates: list[str] = []
+    for text in assume:
+        words = text.replace(",", " ").split()
+        about_input = any(word in declared for word in words)
+        if about_input or " has " in text or " is " in text:
+            if not about_input:
+                raise InputError(f"condition {text!r}: it names no input")
+            if not any(re.fullmatch(form, text.strip()) for form in _PREDICATES):
+                raise InputError(
+                    f"condition {text!r}: of an input one may say 'every row of x has a True', "
+                    "'every row of x has a value above -inf', 'x is 0 or 1', or compare it: 'x < n'"
+                )
+            predicates.append(text)
+        else:
+            parse_comparison(text)
+            comparisons.append(text)
+    return tuple(comparisons), tuple(predicates)
+
+
+def _by_position(
+    right: object, declared: Mapping[str, Declaration]
+) -> tuple[dict[str, Declaration], dict[str, str]]:
+    """The declarations under the names that the right side uses, and its names → ours."""
+    function = getattr(right, "forward", right)
+    try:
+        parameters = list(inspect.signature(function).parameters.values())  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return dict(declared), {}
+    names = [p.name for p in parameters]
+    needed = [p.name for p in parameters if p.default is inspect.Parameter.empty]
+    if set(declared) <= set(names) or len(needed) != len(declared):
+        return dict(declared), {}
+    renamed = dict(zip(needed, declared, strict=True))
+    return {new: replace(declared[old], name=new) for new, old in renamed.items()}, renamed
+
+
+def _rename(outputs: Sequence[Array], names: Mapping[str, str]) -> tuple[Array, ...]:
+    values = {
+        array.name: input_array(names[array.name], array.shape, array.kind)
+        for array in topological(outputs)
+        if isinstance(array, InputArray) and array.name in names
+    }
+    return substitute(outputs, values)
+
+
+def _express(
+    outputs: Sequence[Array],
+    own: Mapping[str, Declaration],
+    others: Mapping[str, Declaration],
+    extra: Mapping[str, tuple[int, str]],
+    side: int,
+) -> tuple[Array, ...]:
+    """One side's outputs with its parameters given by expressions over the other side's."""
+    values: dict[str, Array] = {}
+
+    def look_up(name: str) -> Array:
+        declaration = others.get(name) or own.get(name)
+        if declaration is None:
+            raise InputError(f"no parameter is named {name!r}; there are {', '.join(others)}")
+        return input_array(name, declaration.shape, declaration.kind)
+
+    for name, (where, text) in extra.items():
+        if where == side:
+            values[name] = evaluate(name, text, look_up, ArrayOperations())
+    return substitute(outputs, values) if values else tuple(outputs)
+
+
+def _check_matching(
+    left: Sequence[Array],
+    right: Sequence[Array],
+    first: Program,
+    second: Program,
+    extra: Mapping[str, tuple[int, str]],
+) -> None:
+    """Both sides having parameters that the other lacks is a mismatch of names, not an answer."""
+    import difflib
+
+    used = [
+        {a.name for a in topological(outputs) if isinstance(a, InputArray)}
+        for outputs in (left, right)
+    ]
+    lone_left = sorted((used[0] & set(first.parameters)) - used[1] - set(second.parameters))
+    lone_right = sorted((used[1] & set(second.parameters)) - used[0] - set(first.parameters))
+    if lone_left and lone_right:
+        near = difflib.get_close_matches(lone_left[0], lone_right, 3, 0.3)
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise InputError(
+            f"parameters without a counterpart: {', '.join(lone_left[:5])} on the left, "
+            f"{', '.join(lone_right[:5])} on the right{hint}; say how they correspond with "
+            "parameters"
+        )
+    del extra
+
+
+def _check_outputs(left: Sequence[Array], right: Sequence[Array]) -> None:
+    """Errors: InputError where the programs have other outputs."""
+    if len(left) != len(right):
+        raise InputError(f"one program has {len(left)} outputs, the other {len(right)}")
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        if a.shape != b.shape:
+            raise InputError(
+                f"output {number}: the shapes {show_shape(a.shape)} and "
+                f"{show_shape(b.shape)} differ"
+            )
+
+
+def _buffers(first: Program, second: Program) -> dict[str, Any]:
+    """The buffers of both programs, whose values are part of what the programs are.
+
+    Errors: InputError where the two hold different values under one name.
+    """
+    held = {name: first.tensors[name] for name in first.buffers}
+    for name in second.buffers:
+        tensor = second.tensors[name]
+        known = held.setdefault(name, tensor)
+        if known.shape != tensor.shape or not bool((known == tensor).all()):
+            raise InputError(
+                f"buffer {name!r} holds different values in the two programs, so they differ "
+                "wherever it is used"
+            )
+    return held
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Runs the original program on tensors under our names."""
+
+    program: Program
+    renamed: Mapping[str, str]
+    """The program's names of its inputs → ours."""
+    expressions: Mapping[str, str]
+    """Its parameters that are given by expressions over the other side's."""
+
+    def __call__(self, tensors: Tensors) -> Any:
+        return self.program.run(self.given(tensors))
+
+    def given(self, tensors: Tensors) -> Tensors:
+        """The tensors under the program's own names."""
+        names = self.program.inputs
+        given = {name: tensors[self.renamed.get(name, name)] for name in names}
+        given |= {name: tensors[name] for name in self.program.parameters if name in tensors}
+        for name, text in self.expressions.items():
+            given[name] = evaluate(name, text, tensors.__getitem__, TensorOperations())
+        return given
+
+    def reproduced(self, name: str, target: object, tensors: Tensors) -> reproduction.Side:
+        """This side of a counterexample."""
+        shared = {own: self.renamed.get(own, own) for own in self.given(tensors)}
+        for own in self.expressions:
+            shared.pop(own, None)
+        return reproduction.Side(
+            name, target, self.program, self.given(tensors), shared, self.expressions
+        )

@@ -74,6 +74,8 @@ class Verdict:
         if self.counterexample is not None:
             sizes = ", ".join(f"{k} = {v}" for k, v in self.counterexample.sizes.items())
             lines.append(f"  at sizes {sizes or '(none)'}: {self.counterexample.difference}")
+            if self.counterexample.first_difference:
+                lines.append(f"  they part at {self.counterexample.first_difference}")
         if self.reason:
             lines.append(f"  {self.reason}")
         return "\n".join(lines)
@@ -118,6 +120,7 @@ class Verdict:
                 "sizes": dict(example.sizes),
                 "inputs": {k: _plain(v.tolist()) for k, v in example.inputs.items()},
                 "difference": example.difference,
+                "first_difference": example.first_difference,
                 "script": example.script,
             },
         }
@@ -159,7 +162,7 @@ def prove(
     trials = task.trials()
     log.info("comparing on random inputs")
     first = FIRST_TRIALS if not task.is_large else FEW_TRIALS
-    found = trials.search(iter(range(first)), small=not find_conditions)
+    found = trials.search(iter(range(first)))
     clock.lap("trials")
     if trials.mismatch and found is None:
         return _undecided(task, trials.mismatch, clock)
@@ -173,7 +176,7 @@ def prove(
             reason = "no inputs are known that satisfy what is assumed"
         clock.lap("proof")
     if certificate is None and found is None:
-        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS), small=not find_conditions)
+        found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
         clock.lap("trials")
     if certificate is None and find_conditions and not trials.mismatch and not task.is_large:
         log.info("looking for conditions")
@@ -182,7 +185,8 @@ def prove(
         clock.lap("conditions")
     if certificate is None:
         if found is not None:
-            smaller = trials.shrink(found) if find_conditions else found
+            place = task.parting(found)
+            smaller = replace(trials.shrink(found), first_difference=place)
             clock.lap("trials")
             return _refuted(task, smaller, clock)
         return _undecided(task, trials.mismatch or reason, clock)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,6 +151,31 @@ def _number(array: Array) -> NumberArray | None:
     while isinstance(array, (Reindexed, Regrouped)):
         array = array.source
     return array if isinstance(array, NumberArray) else None
+
+
+class ByValue:
+    """Arrays that are found again by what they hold at some sizes and inputs, up to rounding."""
+
+    def __init__(self, samples: Sequence[Values], tolerance: float) -> None:
+        self.samples = samples
+        self.tolerance = tolerance
+        self._held: dict[object, list[Array]] = {}
+
+    def add(self, array: Array) -> None:
+        self._held.setdefault((array.shape, self._places(array)[0]), []).append(array)
+
+    def alike(self, array: Array) -> Iterator[Array]:
+        """The arrays added that have the shape of this one and agree with it in every sample."""
+        for place in self._places(array):
+            for other in self._held.get((array.shape, place), ()):
+                if all(agree(v.of[other], v.of[array], self.tolerance) for v in self.samples):
+                    yield other
+
+    def _places(self, array: Array) -> tuple[int, int, int]:
+        value = summary(self.samples[0].of[array])
+        # The grid is as fine as the value is small: take its logarithm for the step.
+        place = round(value / 2.0 ** round(math.log2(1e-6 * (1 + abs(value)))))
+        return place, place - 1, place + 1
 
 
 def agree(a: Floats, b: Floats, tolerance: float) -> bool:

@@ -355,6 +355,7 @@ def _counterexample(example: Mapping[str, Any] | None) -> str:
     return (
         f"<h3>Counterexample</h3>\n<p>{escape(example['difference'])}</p>\n"
         f"<p>At sizes <code>{escape(sizes or 'none')}</code></p>\n"
+        f"{_paragraph('Where they part', example['first_difference'])}"
         "<h3>A PyTorch script that shows it</h3>\n"
         f'<pre tabindex="0"><code>{escape(example["script"])}</code></pre>\n'
     )

@@ -16,7 +16,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log2
 from typing import Union
 
 from ncd_formal.arrays import (
@@ -38,7 +37,7 @@ from ncd_formal.certificate import Certificate
 from ncd_formal.composition import Composition, Step, kind_of
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import Output, elaborate
-from ncd_formal.fingerprints import Values, agree, summary
+from ncd_formal.fingerprints import ByValue, Values, agree
 from ncd_formal.semantics import Evaluator, NotExactError
 
 log = logging.getLogger(__name__)
@@ -262,7 +261,7 @@ class Sweep:
     # Classes of equal arrays ------------------------------------------------------------------
 
     def _classify(
-        self, array: Array, side: int, by_value: Mapping[object, list[Array]] | None = None
+        self, array: Array, side: int, by_value: ByValue | None = None
     ) -> None:
         key = (*description(array), *(self.class_of[s] for s in array.sources))
         found = self.made.get(key)
@@ -290,31 +289,18 @@ class Sweep:
         real = array.kind == "real" and self.data[self.class_of[array]]
         return real and not isinstance(array, (InputArray, NumberArray, IotaArray))
 
-    def _index(self, arrays: Iterable[Array]) -> dict[object, list[Array]]:
-        found: dict[object, list[Array]] = {}
+    def _index(self, arrays: Iterable[Array]) -> ByValue:
+        found = ByValue(self.samples, TOLERANCE)
         for array in arrays:
             if self._may_be_read(array):
-                for bucket in self._buckets(array)[:1]:
-                    found.setdefault((array.shape, bucket), []).append(array)
+                found.add(array)
         return found
 
-    def _buckets(self, array: Array) -> list[int]:
-        value = summary(self.samples[0].of[array])
-        scale = 1e-6 * (1 + abs(value))
-        # The grid is as fine as the value is small: take its logarithm for the step.
-        step = 2.0 ** round(log2(scale))
-        place = round(value / step)
-        return [place, place - 1, place + 1]
-
-    def _candidates(self, array: Array, by_value: Mapping[object, list[Array]]) -> list[Array]:
+    def _candidates(self, array: Array, by_value: ByValue) -> list[Array]:
         """Arrays of the left program with the same values, one of each class."""
         found: dict[Class, Array] = {}
-        for bucket in self._buckets(array):
-            for other in by_value.get((array.shape, bucket), ()):
-                if self.class_of[other] not in found and all(
-                    agree(values.of[other], values.of[array], TOLERANCE) for values in self.samples
-                ):
-                    found[self.class_of[other]] = other
+        for other in by_value.alike(array):
+            found.setdefault(self.class_of[other], other)
         return list(found.values())[:3]
 
     # Obligations ------------------------------------------------------------------------------

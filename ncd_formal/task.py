@@ -40,6 +40,7 @@ from ncd_formal.frontends.shapes import (
     size_names,
 )
 from ncd_formal.hypotheses import zero_or_one
+from ncd_formal.localization import parting
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Hypothesis
@@ -275,22 +276,30 @@ class Task:
                 found.append(None)
         return found
 
+    def parting(self, found: Counterexample) -> str:
+        """Where both programs begin to differ on a counterexample, in words; "" if not known."""
+        samples = [self._values(found.sizes, found.inputs), *self.samples(self.trials())]
+        place = parting(*self.arrays, self.about["inputs"], samples)
+        return str(place) if place else ""
+
+    def samples(self, trials: Trials) -> list[Values]:
+        """All arrays in two trials."""
+        tried = [(seed, trials.sample_sizes(seed)) for seed in range(1, 16)]
+        known = [(seed, sizes) for seed, sizes in tried if sizes is not None]
+        # An axis of one index hides what differs along it.
+        known.sort(key=lambda drawn: -min(drawn[1].values(), default=0))
+        drawn = [(sizes, trials.sample_inputs(sizes, seed)) for seed, sizes in known[:2]]
+        return [self._values(sizes, inputs) for sizes, inputs in drawn if inputs is not None]
+
+    def _values(self, sizes: Mapping[str, int], inputs: Tensors) -> Values:
+        values = Values(sizes, {k: v.numpy() for k, v in inputs.items()})
+        for outputs in self.arrays:
+            values.evaluate(topological(outputs))
+        return values
+
     def sweep(self, trials: Trials | None, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
         """A proof array by array, with what the arrays hold in a few trials."""
-        samples: list[Values] = []
-        if trials is not None:
-            # An axis of one index hides what differs along it.
-            tried = [(seed, trials.sample_sizes(seed)) for seed in range(1, 16)]
-            known = [(seed, sizes) for seed, sizes in tried if sizes is not None]
-            known.sort(key=lambda drawn: -min(drawn[1].values(), default=0))
-            for seed, sizes in known[:2]:
-                inputs = trials.sample_inputs(sizes, seed)
-                if inputs is None:
-                    continue
-                values = Values(sizes, {k: v.numpy() for k, v in inputs.items()})
-                for outputs in self.arrays:
-                    values.evaluate(topological(outputs))
-                samples.append(values)
+        samples = [] if trials is None else self.samples(trials)
 
         def search(
             context: Context, pair: tuple[Output, Output], seconds: float, thorough: bool

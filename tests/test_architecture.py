@@ -30,7 +30,7 @@ LAYERS = (
         "parameters",
     ),
     ("proving",),
-    ("coq", "sweeping"),
+    ("coq", "localization", "sweeping"),
     ("refutation", "reproduction"),
     ("task",),
     ("equivalence",),

@@ -111,6 +111,7 @@ def test_wrong_pairs_are_refuted_and_have_no_proof(pair: Pair) -> None:
     assert not all(torch.allclose(x, y, rtol=1e-7, atol=1e-7, equal_nan=True) for x, y in pairs)
     code, printed = run_here(task.script(example))
     assert code == 1, printed
+    assert task.parting(example)
     proof = Proof(task.elaboration.context, task.pairs, timeout=0.5)
     assert proof.certificate((), {}) is None
 

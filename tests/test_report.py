@@ -79,6 +79,7 @@ def test_a_page_says_what_was_found(verdicts: list[Verdict]) -> None:
             assert "sound_" in text
         if verdict.counterexample is not None:
             assert "largest difference" in text and "n = 1" in text
+            assert verdict.counterexample.first_difference in text
 
 
 def test_anchors_lead_somewhere(verdicts: list[Verdict]) -> None:

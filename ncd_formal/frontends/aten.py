@@ -77,6 +77,8 @@ class Site:
     """``"aten.softmax.int"``."""
     line: str
     """``"file.py:12"``, or nothing where it is not known."""
+    module: str
+    """The module by its path, ``"layers.3.attention"``; nothing for the program itself."""
     result: Any
     """torch's description of the result: a fake tensor, or a tuple of them."""
     row_major: bool = False
@@ -94,8 +96,9 @@ class Site:
 
     @cached_property
     def origin(self) -> str:
-        """``"file.py:12 softmax"``."""
-        return f"{self.line} {self.name}".strip()
+        """``"file.py:12 softmax"``, and of which module: ``"file.py:12 softmax in layers.3"``."""
+        module = f" in {self.module}" if self.module else ""
+        return f"{self.line} {self.name}{module}".strip()
 
     @cached_property
     def shape(self) -> Shape:

@@ -654,7 +654,7 @@ class _Importer:
         if isinstance(value, Array):
             return value
         if isinstance(value, bool | int | float | Polynomial):
-            return self._site("aten.output", None, "").array(value)
+            return self._site("aten.output", None).array(value)
         if isinstance(value, Complex):
             raise InputError(f"{self.caller.name} returns complex numbers: give them as real pairs")
         raise InputError(f"{self.caller.name} returns {value!r}, which is no tensor")
@@ -717,7 +717,7 @@ class _Importer:
     def _scalar(self, node: torch.fx.Node, value: Any) -> Any:
         """A number read from a tensor: known as data, and never as a size."""
         (source,) = node.args
-        array = self._site("aten.item.default", value, _line(node)).array(self._argument(source))
+        array = self._site("aten.item.default", value, node).array(self._argument(source))
         if isinstance(value, torch.SymFloat | torch.SymInt):
             self.conditions.symbols.scalars[value.node.expr] = arrays.view(array, ())
         return value
@@ -725,7 +725,7 @@ class _Importer:
     def _apply(
         self, node: torch.fx.Node, overload: torch._ops.OpOverload, name: str, value: Any
     ) -> Any:
-        site = self._site(name, value, _line(node), _lies_row_by_row(node))
+        site = self._site(name, value, node)
         try:
             arguments = self._arguments(node, overload)
             self._note_conversion(site, node, arguments)
@@ -748,8 +748,12 @@ class _Importer:
                 f"{site.origin}: draws random numbers: call .eval(), or set the probability to 0"
             ) from None
 
-    def _site(self, name: str, value: Any, line: str, row_major: bool = False) -> Site:
-        return Site(self.conditions, self.notes, name, line, value, row_major)
+    def _site(self, name: str, value: Any, node: torch.fx.Node | None = None) -> Site:
+        if node is None:
+            return Site(self.conditions, self.notes, name, "", "", value)
+        row_major = _lies_row_by_row(node)
+        line, module = _line(node), _module(node)
+        return Site(self.conditions, self.notes, name, line, module, value, row_major)
 
     def _arguments(self, node: torch.fx.Node, overload: torch._ops.OpOverload) -> dict[str, Any]:
         """The arguments of a node by name, the defaults left out."""
@@ -931,6 +935,14 @@ def _line(node: torch.fx.Node) -> str:
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
     lines = [at_line(name, int(line)) for name, line in frames if is_program_file(name)]
     return lines[-1] if lines else ""
+
+
+def _module(node: torch.fx.Node) -> str:
+    """The innermost module that a node belongs to, by its path."""
+    path = [""]
+    for name, _ in (node.meta.get("nn_module_stack") or {}).values():
+        path.append(_unprefixed(name) if name != "program" else "")
+    return path[-1]
 
 
 def _literal(tensor: torch.Tensor, shape: Shape, kind: Kind, origin: str) -> Array:

@@ -72,9 +72,11 @@ def _first(order: Sequence[Array], common: Collection[Array], data: Collection[s
     """The first array of those, sources first, from which no way to the output is common again."""
     depends: set[Array] = set()
     for array in order:
-        if isinstance(array, IotaArray) or (isinstance(array, InputArray) and array.name in data):
-            depends.add(array)
-        elif not depends.isdisjoint(array.sources):
+        if (
+            isinstance(array, IotaArray)
+            or (isinstance(array, InputArray) and array.name in data)
+            or not depends.isdisjoint(array.sources)
+        ):
             depends.add(array)
     output = order[-1]
     rejoins: set[Array] = set()

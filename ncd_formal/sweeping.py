@@ -260,9 +260,7 @@ class Sweep:
 
     # Classes of equal arrays ------------------------------------------------------------------
 
-    def _classify(
-        self, array: Array, side: int, by_value: ByValue | None = None
-    ) -> None:
+    def _classify(self, array: Array, side: int, by_value: ByValue | None = None) -> None:
         key = (*description(array), *(self.class_of[s] for s in array.sources))
         found = self.made.get(key)
         if found is None:

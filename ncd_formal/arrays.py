@@ -207,6 +207,13 @@ def number(value: Number | float, origin: str = "") -> Array:
     return NumberArray((), "real", origin or str(value), value)
 
 
+def repeated_number(array: Array) -> NumberArray | None:
+    """The number that an array repeats; None where it holds anything else."""
+    while isinstance(array, (Reindexed, Regrouped)):
+        array = array.source
+    return array if isinstance(array, NumberArray) else None
+
+
 def iota(extent: Polynomial, origin: str = "") -> Array:
     """0, 1, …, extent − 1."""
     return IotaArray((extent,), "integer", origin or f"arange({extent})")

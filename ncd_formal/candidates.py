@@ -15,7 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from fractions import Fraction
+from typing import Literal
 
+from ncd_formal.arrays import (
+    Array,
+    Pointwise,
+    expand,
+    number,
+    pointwise,
+    repeated_number,
+    topological,
+    with_sources,
+)
 from ncd_formal.conditions import Context
 from ncd_formal.hypotheses import some
 from ncd_formal.proof import Hypothesis
@@ -23,9 +34,7 @@ from ncd_formal.wires import (
     ALL,
     NEGATIVE_INFINITY,
     ZERO,
-    Argument,
     Term,
-    select,
     subterms,
     term,
 )
@@ -154,37 +163,53 @@ def _is_far(node: Term) -> bool:
     return node.op == "Constant" and isinstance(node.args[0], Fraction) and node.args[0] <= FARTHEST
 
 
-def stand_ins(*roots: Term) -> tuple[Fraction, ...]:
+def stand_ins(outputs: Iterable[Array]) -> tuple[Fraction, ...]:
     """The far numbers that are chosen, or multiplied with, where a score is masked."""
     found: set[Fraction] = set()
-    for node in subterms(*roots):
-        if node.op in {"Select", "Mul"}:
-            chosen = node.children[1:] if node.op == "Select" else node.children
-            found |= {Fraction(str(c.args[0])) for c in chosen if _is_far(c)}
+    for array in topological(outputs):
+        if isinstance(array, Pointwise) and array.function in {"where", "multiply"}:
+            chosen = array.operands[1:] if array.function == "where" else array.operands
+            found |= {value for value in map(_number, chosen) if value and value <= FARTHEST}
     return tuple(sorted(found))
 
 
 def read_as_infinity(
-    root: Term, numbers: Collection[Fraction], is_truth: Callable[[Term], bool]
-) -> Term:
-    """``root`` with −∞ where it chooses one of the numbers, or multiplies a truth value with it."""
-    made: dict[Term, Term] = {}
+    outputs: Sequence[Array], numbers: Collection[Fraction], is_truth: Callable[[Array], bool]
+) -> tuple[Array, ...]:
+    """``outputs`` with −∞ where one of the numbers is chosen, or multiplied with a truth value."""
+    made: dict[Array, Array] = {}
 
-    def stands(node: Term) -> bool:
-        return node.op == "Constant" and node.args[0] in numbers
+    def repeated(value: Literal["-inf"] | Fraction, like: Array) -> Array:
+        return expand(number(value, like.origin), like.shape, like.origin)
 
-    for node in subterms(root):
-        args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
-        made[node] = term(node.op, *args)
-        if node.op == "Select":
-            condition, *chosen = (a for a in args if isinstance(a, Term))
-            a, b = (NEGATIVE_INFINITY if stands(c) else c for c in chosen)
-            made[node] = select(condition, a, b)
-        elif node.op == "Mul" and any(map(stands, node.children)):
-            truth, number = sorted(node.children, key=stands)
-            if stands(number) and is_truth(truth):
-                made[node] = select(made[truth], NEGATIVE_INFINITY, ZERO)
-    return made[root]
+    for array in topological(outputs):
+        sources = [made[source] for source in array.sources]
+        made[array] = with_sources(array, sources)
+        if not isinstance(array, Pointwise):
+            continue
+        far = [_number(operand) in numbers for operand in array.operands]
+        if array.function == "where" and any(far[1:]):
+            chosen = [
+                repeated("-inf", array) if is_far else source
+                for source, is_far in zip(sources, far, strict=True)
+            ]
+            made[array] = pointwise("where", sources[0], *chosen[1:], origin=array.origin)
+        elif array.function == "multiply" and far.count(True) == 1:
+            truth = far.index(False)
+            if is_truth(array.operands[truth]):
+                made[array] = pointwise(
+                    "where",
+                    sources[truth],
+                    repeated("-inf", array),
+                    repeated(Fraction(0), array),
+                    origin=array.origin,
+                )
+    return tuple(made[output] for output in outputs)
+
+
+def _number(array: Array) -> Fraction | None:
+    found = repeated_number(array)
+    return Fraction(found.value) if found and isinstance(found.value, int | Fraction) else None
 
 
 def stand_in_text(number: Fraction) -> str:

@@ -73,6 +73,11 @@ class Composition:
         return tuple(sorted({law for part in self.parts for law in part.unproved}))
 
     @property
+    def kinds_of_outputs(self) -> tuple[str, ...]:
+        """What each output is known to hold: ``"real"``, ``"partial"``, …"""
+        return tuple(kind_of(self.parts[self.steps[k].part])[0] for k in self.outputs)
+
+    @property
     def digest(self) -> str:
         """A hash of the whole proof."""
         return digest_of(self.to_json())

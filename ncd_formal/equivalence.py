@@ -168,9 +168,11 @@ def prove(
         return _undecided(task, trials.mismatch, clock)
     certificate: Certificate | Composition | None = None
     reason = ""
+    search: _Search | None = None
     if found is None:
         log.info("proving")
-        certificate, reason = _search(task, trials, time.perf_counter() + timeout, own)
+        search = _Search(task, trials, timeout, own)
+        certificate, reason = search.first(), search.reason
         if isinstance(certificate, Certificate) and certificate.hypotheses:
             certificate = task.with_example(certificate)
             reason = "no inputs are known that satisfy what is assumed"
@@ -178,11 +180,14 @@ def prove(
     if certificate is None and found is None:
         found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
         clock.lap("trials")
-    if certificate is None and find_conditions and not trials.mismatch and not task.is_large:
+    if certificate is None and find_conditions and not trials.mismatch:
         log.info("looking for conditions")
         read, certificate = find(task, timeout, own)
         task = read if certificate else task
         clock.lap("conditions")
+    if certificate is None and found is None and search is not None:
+        certificate, reason = search.last(), search.reason
+        clock.lap("proof")
     if certificate is None:
         if found is not None:
             place = task.parting(found)
@@ -193,9 +198,7 @@ def prove(
     log.info("checking")
     try:
         certificate.check(rules)
-        if isinstance(certificate, Composition) and not task.sweep(None, 0.0, ()).confirms(
-            certificate
-        ):
+        if isinstance(certificate, Composition) and not task.confirms(certificate):
             raise CertificateError("its steps are not those of the programs")
     except CertificateError as error:
         return _undecided(task, f"what the search found does not pass the check: {error}", clock)
@@ -205,44 +208,80 @@ def prove(
         task.names[0],
         task.names[1],
         tuple(c for c in certificate.conditions if c not in task.assumed),
-        task.notes(),
+        task.notes(certificate),
         certificate=certificate,
         seconds=clock.laps,
     )
 
 
-def _search(
-    task: Task, trials: Trials, deadline: float, own: tuple[Rule, ...]
-) -> tuple[Certificate | Composition | None, str]:
-    """A proof, or why there is none: as a whole where that is quick, then array by array."""
-    whole: Proof | None = None
-    certificate: Certificate | Composition | None = None
-    if not task.is_large:
-        seconds = deadline - time.perf_counter()
-        given = task.assumed_hypotheses()
-        whole = Proof(task.elaboration.context, task.pairs, seconds, own, given)
-        effort: Effort = "normal"
-        if task.length <= MIDDLE:
-            effort = "search" if task.length <= SMALL else "written out"
-        certificate = whole.certificate(task.conditions, task.about, effort)
-        if certificate is not None:
-            return certificate, ""
-    now = time.perf_counter()
-    sweep = task.sweep(trials, deadline if whole is None else now + (deadline - now) / 2, own)
-    certificate = sweep.composition(task.conditions, task.about)
-    if certificate is None and whole is not None and task.length > SMALL:
-        certificate = whole.certificate(task.conditions, task.about, "search")
-    return certificate, (whole.reason if whole else "") or sweep.reason
+class _Search:
+    """The search for a proof without conditions: what is quick first, what may take long last."""
+
+    def __init__(self, task: Task, trials: Trials, timeout: float, rules: tuple[Rule, ...]) -> None:
+        self.task = task
+        self.trials = trials
+        self.seconds = timeout
+        self.rules = rules
+        self.reason = ""
+        self.whole: Proof | None = None
+
+    def first(self) -> Certificate | Composition | None:
+        """A proof of the programs as a whole where that is quick, then array by array."""
+        task, start = self.task, time.perf_counter()
+        if not task.is_large:
+            given = task.assumed_hypotheses()
+            context = task.elaboration.context
+            self.whole = Proof(context, task.pairs, self.seconds, self.rules, given)
+            effort: Effort = "normal"
+            if task.length <= MIDDLE:
+                effort = "search" if task.length <= SMALL else "written out"
+            certificate = self.whole.certificate(task.conditions, task.about, effort)
+            self.reason = self.whole.reason
+            if certificate is not None:
+                return certificate
+        now = time.perf_counter()
+        left = start + self.seconds - now
+        sweep = task.sweep(self.trials, now + (left / 2 if self.whole else left), self.rules)
+        composition = sweep.composition(task.conditions, task.about)
+        self.reason = self.reason or sweep.reason
+        return composition
+
+    def last(self) -> Certificate | None:
+        """A proof of the programs as a whole by a search in an e-graph, where none was tried."""
+        if self.whole is None or self.task.length <= SMALL:
+            return None
+        self.whole.deadline = time.perf_counter() + self.seconds / 2
+        found = self.whole.certificate(self.task.conditions, self.task.about, "search")
+        self.reason = self.whole.reason or self.reason
+        return found
 
 
 def find(
     task: Task, timeout: float, rules: tuple[Rule, ...] = ()
-) -> tuple[Task, Certificate | None]:
+) -> tuple[Task, Certificate | Composition | None]:
     """Conditions under which the programs are one function, as few as will do.
 
     The task as it is read under them, and a certificate that supposes them; None where none are
     found, or no inputs are known that satisfy them, or the programs differ there.
     """
+    if not task.is_large:
+        read, certificate = _find_whole(task, timeout, rules)
+        if certificate is not None:
+            return read, certificate
+    end = time.perf_counter() + timeout
+    for read, truths in task.readings():
+        if read is task or truths or task.length <= SMALL:
+            continue
+        trials = read.trials()
+        composition = read.sweep(trials, end, rules).composition(read.conditions, read.about)
+        if composition is not None and trials.agree():
+            return read, composition
+    return task, None
+
+
+def _find_whole(
+    task: Task, timeout: float, rules: tuple[Rule, ...]
+) -> tuple[Task, Certificate | None]:
     deadline = time.perf_counter() + min(timeout, SECONDS_FOR_CONDITIONS)
 
     def attempt(read: Task, hypotheses: Sequence[Hypothesis]) -> Certificate | None:
@@ -294,7 +333,7 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
     if isinstance(certificate, Composition):
         if not sizes or task.conditions != certificate.conditions:
             raise CertificateError("the certificate is about other sizes or conditions")
-        if not task.sweep(None, 0.0, ()).confirms(certificate):
+        if not task.confirms(certificate):
             raise CertificateError("the certificate is about other programs")
         return
     goals = tuple((goal.left, goal.right, goal.layout) for goal in certificate.goals)

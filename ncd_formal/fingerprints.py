@@ -26,6 +26,7 @@ from ncd_formal.arrays import (
     Reduced,
     Regrouped,
     Reindexed,
+    repeated_number,
 )
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import number_wires
@@ -77,7 +78,7 @@ class Values:
         if isinstance(array, Regrouped):
             return self.of[array.source].reshape(self.shape(array))
         if isinstance(array, Pointwise):
-            operands = [_number(o) or o for o in array.operands]
+            operands = [repeated_number(o) or o for o in array.operands]
             key = (
                 array.function,
                 *(number_wires(o) if isinstance(o, NumberArray) else k
@@ -144,13 +145,6 @@ class Values:
         weights = generator.standard_normal((seen.shape[-1], math.prod(shape[tiled:])))
         mixed = (np.cos(seen) @ weights).reshape(shape)
         return mixed if array.kind == "real" else np.abs(np.round(mixed)) % 2
-
-
-def _number(array: Array) -> NumberArray | None:
-    """The number that an array repeats."""
-    while isinstance(array, (Reindexed, Regrouped)):
-        array = array.source
-    return array if isinstance(array, NumberArray) else None
 
 
 class ByValue:

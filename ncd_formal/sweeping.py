@@ -54,6 +54,9 @@ SHORT = 100
 SECONDS = 5.0
 """Time for one obligation on the way; the outputs have what is left."""
 
+SECONDS_WITHOUT = 5.0
+"""Processor time since the last step after which no more are looked for."""
+
 Search = Callable[[Context, tuple[Output, Output], float, bool], Union[Certificate, None]]
 """Looks for a proof of a pair, for so many seconds, with a search or by normal forms alone."""
 
@@ -70,7 +73,7 @@ class _Obligation:
     left: Array
     right: Array
     length: int
-    """How many arrays it is about."""
+    """How many arrays it is about, beside masks and positions."""
     whole: tuple[Array, Array]
     """The two arrays in their programs."""
     leaves: tuple[tuple[str, Leaf, Array, Array], ...]
@@ -110,6 +113,7 @@ class Sweep:
         self.part_of: dict[str, int | None] = {}
         self.kind_of: dict[int, str] = {}
         self.reason = ""
+        self._found_at = 0.0
 
     def composition(
         self, conditions: Sequence[str], about: Mapping[str, object]
@@ -122,16 +126,22 @@ class Sweep:
         for array in left:
             self._classify(array, 0)
         by_value = self._index(left)
+        self._found_at = time.process_time()
         for count, array in enumerate(right):
             if time.perf_counter() > self.deadline:
                 self.reason = "the time ran out while sweeping"
                 return None
+            if time.process_time() > self._found_at + SECONDS_WITHOUT:
+                break
             self._classify(array, 1, by_value)
             if count % 500 == 499:
                 log.info("swept %d of %d arrays", count + 1, len(right))
         ends: list[int] = []
         for number, (a, b) in enumerate(zip(*self.outputs, strict=True)):
             same = all(agree(v.of[a], v.of[b], TOLERANCE) for v in self.samples)
+            if b not in self.class_of:
+                self.reason = self._parting(number)
+                return None
             known = self.class_of[a] == self.class_of[b]
             if not same or not (known or self._prove(a, b, search=True)):
                 self.reason = self._parting(number)
@@ -250,7 +260,9 @@ class Sweep:
         common = [
             array
             for array in topological([self.outputs[1][number]])
-            if self._may_be_read(array) and self.class_of[array] in self.member[0]
+            if array in self.class_of
+            and self._may_be_read(array)
+            and self.class_of[array] in self.member[0]
         ]
         if not common:
             return "no array of one program was shown to be an array of the other"
@@ -394,6 +406,7 @@ class Sweep:
         for name, leaf, _, _ in obligation.leaves:
             if name in own:
                 reads[name] = leaf if isinstance(leaf, str) else self.step_of[leaf]
+        self._found_at = time.process_time()
         place = self.place_of[0][a]
         self.alike.setdefault(place, []).append(len(self.steps))
         self.steps.append(Step(part, reads, (place, self.place_of[1][b])))
@@ -409,7 +422,7 @@ class Sweep:
         made: dict[Array, Array] = {}
         numbers: dict[Array, int] = {}
         text: list[object] = []
-        total = 0
+        total = length = 0
         for side, root in enumerate((a, b)):
             stack = [(root, False)]
             while stack:
@@ -424,6 +437,7 @@ class Sweep:
                     leaf = c
                 if leaf is None and not ready:
                     total += 1
+                    length += self.data[c]
                     if total > OBLIGATION:
                         return None
                     stack.append((array, True))
@@ -445,7 +459,7 @@ class Sweep:
             key,
             made[a],
             made[b],
-            total,
+            length,
             (a, b),
             tuple((n, leaf, arrays[0], arrays[-1]) for n, (leaf, arrays) in leaves.items()),
         )

@@ -26,11 +26,12 @@ from ncd_formal.candidates import (
     truth_inputs,
 )
 from ncd_formal.certificate import Certificate, supposed
+from ncd_formal.composition import Composition
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.errors import InputError
-from ncd_formal.facts import UNDEFINED, Facts
+from ncd_formal.facts import INPUT_KINDS, UNDEFINED, Facts
 from ncd_formal.fingerprints import Values
 from ncd_formal.frontends.program import Program
 from ncd_formal.frontends.shapes import (
@@ -70,8 +71,6 @@ class Task:
     conditions: tuple[str, ...]
     assumed: tuple[str, ...]
     about: Mapping[str, Any]
-    read: Elaboration | None = None
-    """The wires, where they are not those of the arrays: some constants read as −∞."""
 
     @classmethod
     def build(
@@ -139,7 +138,7 @@ class Task:
     def elaboration(self) -> Elaboration:
         """The wires of both programs, as they are read."""
         given = {name: self.declarations[name] for name in self.about["inputs"]}
-        return self.read or _contemplated(elaborate(self.arrays, self.context), given)
+        return _contemplated(elaborate(self.arrays, self.context), given)
 
     @cached_property
     def length(self) -> int:
@@ -193,7 +192,7 @@ class Task:
 
     def readings(self) -> Iterator[tuple[Task, tuple[Hypothesis, ...]]]:
         """The task as it may be read, each with inputs that may be 0 or 1: the plainest first."""
-        numbers = stand_ins(*self._roots)
+        numbers = stand_ins(output for outputs in self.arrays for output in outputs)
         chosen: list[tuple[Fraction, ...]] = [(), *((number,) for number in numbers)]
         names = truth_inputs(self.elaboration.context, *self._roots)
         for some in (*chosen, *([numbers] if len(numbers) > 1 else [])):
@@ -204,38 +203,44 @@ class Task:
         """The task with numbers read as −∞ where they mask, and inputs that are 0 or 1."""
         if not numbers:
             return self
-        read = self._read(numbers, ())
-        hypotheses = self.truths(truths)
-        with_truths = self._read(numbers, hypotheses) if truths else read
-        used = list(truths) if with_truths.programs != read.programs else []
+        used: set[Array] = set()
+
+        def is_truth(array: Array) -> bool:
+            if array.kind == "boolean" or self._is_truth(array, ()):
+                return True
+            if truths and self._is_truth(array, truths):
+                used.add(array)
+                return True
+            return False
+
+        left, right = (read_as_infinity(outputs, numbers, is_truth) for outputs in self.arrays)
+        needed = list(truths) if used else []
         return replace(
             self,
-            read=with_truths,
+            arrays=(left, right),
             conditions=(
                 *self.conditions,
                 *map(stand_in_text, numbers),
-                *(self.texts(hypotheses) if used else ()),
+                *(self.texts(self.truths(needed)) if needed else ()),
             ),
-            about={**self.about, "infinite": list(map(str, numbers)), "truths": used},
+            about={**self.about, "infinite": list(map(str, numbers)), "truths": needed},
         )
 
-    def _read(self, numbers: Sequence[Fraction], truths: Sequence[Hypothesis]) -> Elaboration:
-        proof = Proof(self.elaboration.context, (), hypotheses=truths)
+    def _is_truth(self, array: Array, truths: Collection[str]) -> bool:
+        """Whether an array holds 0 and 1 only, where some inputs do."""
+        elaboration = elaborate([[array]], self.context)
+        ((output,),) = elaboration.programs
+        hypotheses = _zeros_or_ones(truths, output.term)
+        proof = Proof(elaboration.context, (), hypotheses=hypotheses)
         normal = Normaliser(proof.judge, proof.record_step, known=proof.suppose())
-
-        def is_truth(term: Term) -> bool:
-            return proof.judge.facts.holds("boolean", normal(term))
-
-        programs = tuple(
-            tuple(replace(o, term=read_as_infinity(o.term, numbers, is_truth)) for o in outputs)
-            for outputs in self.elaboration.programs
-        )
-        return replace(self.elaboration, programs=programs)
+        try:
+            return proof.judge.facts.holds("boolean", normal(output.term))
+        except BudgetError:
+            return False
 
     def truths(self, names: Collection[str]) -> tuple[Hypothesis, ...]:
         """That inputs are 0 or 1, wherever the programs read them."""
-        reads = {n for n in subterms(*self._roots) if n.op == "Input" and n.args[0] in names}
-        return tuple(map(zero_or_one, sorted(reads, key=str)))
+        return _zeros_or_ones(names, *self._roots)
 
     def trials(self, hypotheses: Sequence[Hypothesis] = ()) -> Trials:
         sides = [
@@ -310,10 +315,19 @@ class Task:
         kinds = self.elaboration.context.inputs
         return Sweep(self.arrays, self.context, kinds, samples, deadline, search)
 
-    def notes(self) -> tuple[str, ...]:
+    def confirms(self, composition: Composition) -> bool:
+        """Whether a composition is about these programs, whatever was searched."""
+        return self.sweep(None, 0.0, ()).confirms(composition)
+
+    def notes(self, certificate: Certificate | Composition | None = None) -> tuple[str, ...]:
+        """What a reader should know, as far as a proof does not show otherwise."""
         notes = [f"opaque: {text}" for program in self.programs for text in program.opaque]
-        facts = Facts(self.elaboration.context)
-        if any(facts(a.term) & UNDEFINED for a, _ in self.pairs):
+        if isinstance(certificate, Composition):
+            undefined = any(INPUT_KINDS[kind] & UNDEFINED for kind in certificate.kinds_of_outputs)
+        else:
+            facts = Facts(self.elaboration.context)
+            undefined = any(facts(a.term) & UNDEFINED for a, _ in self.pairs)
+        if undefined:
             notes.append(
                 "an output may be undefined at some inputs (a division by 0, a row without a key);"
                 " there the proof says only that both are undefined"
@@ -327,6 +341,11 @@ class Task:
             for run, name, target in zip(self.runs, self.names, self.targets, strict=True)
         ]
         return reproduction.script(found, sides)
+
+
+def _zeros_or_ones(names: Collection[str], *roots: Term) -> tuple[Hypothesis, ...]:
+    reads = {n for n in subterms(*roots) if n.op == "Input" and n.args[0] in names}
+    return tuple(map(zero_or_one, sorted(reads, key=str)))
 
 
 def _contemplated(elaboration: Elaboration, declared: Mapping[str, Declaration]) -> Elaboration:

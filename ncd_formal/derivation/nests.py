@@ -15,7 +15,8 @@ Hence the general law, from which every closed form of the source follows:
 
 Values made and used within a block (scores, running maxima) move to no other level, and are not
 counted here: they live at the level below, where :mod:`ncd_formal.derivation.refinement` counts
-them.  Indices may be sums of axes: a window ``y + k`` reads ``g_y + k − 1`` values.
+them.  Indices may be sums of axes: a window ``y + k`` reads all that it
+spans, ``g_y + k − 1`` values.
 
 Source: FlashAttention on a Napkin, section 3 (group and stream partitions; H and M).
 """
@@ -232,17 +233,22 @@ def traffic_of(nest: Nest, load: Load) -> Signomial:
         axis: nest.tile(axis) if axis in nest.cut else signomial(nest.extents[axis])
         for axis in load.access.axes
     }
-    if load.stream is not None and any(
-        load.stream in w for w in windows(load.access, nest.extents)
-    ):
-        raise ValueError(f"{load.access.name}: the streamed axis {load.stream} is part of a window")
-    moved = nest.groups * footprint(nest, load.access, tiles)
+    blocks = signomial(1)
+    if load.stream is not None and _in_window(nest, load):
+        # Neighbouring blocks read what they share twice.
+        tiles[load.stream] = nest.tile(load.stream)
+        blocks = signomial(nest.extents[load.stream]) / nest.tile(load.stream)
+    moved = nest.groups * blocks * footprint(nest, load.access, tiles)
     for triangle in nest.triangles:
         if load.stream == triangle.streamed:
             # Groups 1 … a/g need g, 2·g … of a: (a + g)/2 on average.
             extent = signomial(nest.extents[triangle.grouped])
             moved = moved * (extent + nest.tile(triangle.grouped)) / (2 * extent)
     return moved
+
+
+def _in_window(nest: Nest, load: Load) -> bool:
+    return any(load.stream in part for part in windows(load.access, nest.extents))
 
 
 def transfers(nest: Nest) -> Signomial:
@@ -293,9 +299,12 @@ def exact_transfers(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, in
         for axis in nest.cut:
             if axis not in load.access.axes | done:
                 values *= counts[axis]
+        parts = dict(counts)
+        if load.stream is not None and _in_window(nest, load):
+            parts[load.stream] = -(-extents[load.stream] // tiles[load.stream])
         for part in _free_parts(load.access):
             if done.isdisjoint(part):
-                values *= _summed(part, nest, extents, counts)
+                values *= _summed(part, nest, extents, parts)
         moved += values
     return moved
 
@@ -354,7 +363,9 @@ def exact_memory(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int])
     return max(int(formula.evaluate(values)) for formula in memory(nest))
 
 
-def grouped_axes(output: Iterable[str], accesses: Iterable[Access]) -> tuple[str, ...]:
+def grouped_axes(
+    output: Iterable[str], accesses: Iterable[Access], extents: Mapping[str, Polynomial]
+) -> tuple[str, ...]:
     """The output's axes that are worth grouping: some array lacks them, or overlaps along them.
 
     Along any other axis a larger group moves nothing less, so it is cut to single indices.
@@ -363,9 +374,7 @@ def grouped_axes(output: Iterable[str], accesses: Iterable[Access]) -> tuple[str
     return tuple(
         axis
         for axis in sorted(output)
-        if any(axis not in a.axes or _overlaps(a, axis) for a in every)
+        if any(
+            axis not in a.axes or any(axis in part for part in windows(a, extents)) for a in every
+        )
     )
-
-
-def _overlaps(access: Access, axis: str) -> bool:
-    return any(len(part) > 1 and axis in part for part in _free_parts(access))

@@ -1,7 +1,7 @@
 """Formulas of cost: sums of monomials with rational exponents.
 
 What a schedule moves and holds is a *posynomial* in sizes and tile sizes: a sum of products of
-powers with positive coefficients.  Its optima need roots (``2·a·b·c·M^(-1/2)``), and halos need
+powers with positive coefficients.  Its optima need roots (``2*a*b*c/√M``), and halos need
 differences (``k − 1``), so coefficients here may be negative: a signomial.
 
 Source: FlashAttention on a Napkin, equation 1 (optimal costs are sums of α·M^−β).
@@ -428,14 +428,16 @@ def _display_order(
 
 
 def _show(monomial: Monomial, coefficient: Fraction) -> str:
-    above = [_power(a, p) for a, p in monomial if p > 0]
+    rooted = math.prod(a for a, p in monomial if isinstance(a, int) and p == Fraction(1, 2))
+    monomial = tuple((a, p) for a, p in monomial if not isinstance(a, int) or p != Fraction(1, 2))
+    above = [*([f"√{rooted}"] if rooted > 1 else []), *(_power(a, p) for a, p in monomial if p > 0)]
     below = [_power(a, -p) for a, p in monomial if p < 0]
     if coefficient.numerator != 1 or not above:
         above.insert(0, str(coefficient.numerator))
     if coefficient.denominator != 1:
         below.insert(0, str(coefficient.denominator))
-    line = "·".join(below)
-    return "·".join(above) + (f"/({line})" if len(below) > 1 else f"/{line}" if below else "")
+    line = "*".join(below)
+    return "*".join(above) + (f"/({line})" if len(below) > 1 else f"/{line}" if below else "")
 
 
 def _power(atom: Atom, power: Fraction) -> str:

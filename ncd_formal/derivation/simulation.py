@@ -109,8 +109,8 @@ def _run_group(
             chip.make(("output", k), _addresses(a, ranges))
         for block in _stream_blocks(nest, step.stream, ranges, tiles):
             inside = {**ranges, **block}
-            moving = [a for a in dict.fromkeys(step.reads) if a not in holders]
-            moving = [a for a in moving if a.name not in nest.kept]
+            moving = [a for a in dict.fromkeys(step.reads) if a.name not in nest.kept]
+            moving = [a for a in moving if step.stream in a.axes]
             for a in moving:
                 chip.load(("read", a), _addresses(a, inside))
             appended = [a for a in step.writes if step.stream in a.axes]

@@ -25,9 +25,10 @@ def nest(
     """One pass over ``stream``, its grouped axes those of the output that are worth it."""
     inputs = tuple(access(name, indices) for name, indices in reads.items())
     out = access("output", output)
-    grouped = grouped_axes(out.axes, (*inputs, out))
+    named = {f"{axis}.0": size(extent) for axis, extent in extents.items()}
+    grouped = grouped_axes(out.axes, (*inputs, out), named)
     return Nest(
-        {f"{axis}.0": size(extent) for axis, extent in extents.items()},
+        named,
         grouped,
         (Pass(inputs, (out,), f"{stream}.0"),),
         triangles=tuple(Triangle(f"{g}.0", f"{s}.0") for g, s in triangles),

@@ -71,10 +71,10 @@ def test_the_elasticity_is_the_derivative_in_the_logarithm(
 
 
 def test_formulas_are_written_as_on_a_blackboard() -> None:
-    assert str(2 * a * b * M ** Fraction(-1, 2) + a) == "2·a·b/√M + a"
-    assert str(a**2 * b ** Fraction(2, 3)) == "a**2·b**(2/3)"
-    assert str(a * b / (2 * d)) == "a·b/(2·d)"
-    assert str((2 * a) ** Fraction(1, 2)) == "√2·√a"
+    assert str(2 * a * b * M ** Fraction(-1, 2) + a) == "2*a*b/√M + a"
+    assert str(a**2 * b ** Fraction(2, 3)) == "a**2*b**(2/3)"
+    assert str(a * b / (2 * d)) == "a*b/(2*d)"
+    assert str((2 * a) ** Fraction(1, 2)) == "√2*√a"
     assert str(1 / (a + b)) == "1/(a + b)"
     assert str(a - 1) == "a - 1"
     assert str(signomial(0)) == "0"

@@ -16,6 +16,7 @@ from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Context
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.derivation.cost import Cost, cost
+from ncd_formal.derivation.fusion import combined, comparison, cut
 from ncd_formal.derivation.machines import Machine, machine
 from ncd_formal.derivation.schedules import Plan, plan_of, streams_a_window
 from ncd_formal.derivation.streaming import StreamedForm, stream
@@ -127,12 +128,19 @@ class Costed:
     """The axis that is streamed; empty where none is."""
     cost: Cost
     sizes: Mapping[str, int] | None
+    fused: bool = True
+    """Whether it is one dispatch."""
+    why: str = ""
+    """Why it is fused or not, where it could be either."""
 
     def explain(self) -> str:
         """The cost for people."""
         title = self.machine.title or self.machine.name
         way = f"streams {self.streamed}" if self.streamed else "streams nothing"
-        return "\n".join((f"{self.name} on {title}: {way}", *_indented(str(self.cost))))
+        lines = [f"{self.name} on {title}: {way}", *_indented(str(self.cost))]
+        if self.why:
+            lines.append(f"  {self.why}")
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """The cost as plain data."""
@@ -140,6 +148,8 @@ class Costed:
             "name": self.name,
             "machine": self.machine.name,
             "streamed": self.streamed,
+            "fused": self.fused,
+            "why": self.why,
             "sizes": dict(self.sizes or {}),
             **self.cost.to_json(),
         }
@@ -152,9 +162,11 @@ def estimate(
     sizes: Mapping[str, int] | None = None,
     assume: Sequence[str] = (),
 ) -> Costed:
-    """What a program costs on a machine: of the forms that stream an axis, the one of least H.
+    """What a program costs on a machine, by its best schedule.
 
-    Where nothing is reduced, or nothing streams, every axis that is reduced is held whole.
+    Where an axis streams, that is one fused dispatch, or the dispatches that it is cut into where
+    these take less time, or move less on a machine without rates.  Where nothing is reduced, or
+    nothing streams, every axis that is reduced is held whole.
 
     Errors: InputError for inputs that cannot be used, and where no group fits the memory.
     """
@@ -168,8 +180,44 @@ def estimate(
         plan = plan_of(form)
     except InputError:
         form = None
-    found = cost(plan, chosen, sizes)
-    return Costed(program.name, chosen, plan, form.axis if form else "", found, sizes)
+    whole = _attempt((plan,), chosen, sizes)
+    parts = _attempt(cut(plan), chosen, sizes)
+    if isinstance(whole, InputError) and (parts is None or isinstance(parts, InputError)):
+        raise whole
+    fused, why = _choose(whole, parts, plan, chosen)
+    found = whole if fused else parts
+    assert isinstance(found, Cost)
+    streamed = form.axis if form else ""
+    return Costed(program.name, chosen, plan, streamed, found, sizes, fused, why)
+
+
+def _attempt(
+    plans: Sequence[Plan], chosen: Machine, sizes: Mapping[str, int] | None
+) -> Cost | InputError | None:
+    """What dispatches cost, or why they cannot run; None where there are none."""
+    if not plans:
+        return None
+    try:
+        return combined([cost(plan, chosen, sizes) for plan in plans])
+    except InputError as error:
+        return error
+
+
+def _choose(
+    whole: Cost | InputError | None, parts: Cost | InputError | None, plan: Plan, chosen: Machine
+) -> tuple[bool, str]:
+    """Whether to fuse, and why."""
+    if not isinstance(parts, Cost):
+        return True, ""
+    if isinstance(whole, Cost):
+        where = comparison(whole, parts)
+        if isinstance(whole.transfers, str) or isinstance(parts.transfers, str):
+            return True, where
+        least = min((whole, parts), key=lambda c: (float(c.time or 0), float(c.transfers)))
+        moved = f"fused H = {whole.transfers:,.0f}, unfused H = {parts.transfers:,.0f} values"
+        return least is whole, "; ".join(filter(None, (moved, where)))
+    where = comparison(cost(plan, chosen, None), parts)
+    return False, "; ".join(filter(None, (f"unfused, as fused {whole}", where)))
 
 
 def _past_windows(output: Output, context: Context, form: StreamedForm) -> StreamedForm:

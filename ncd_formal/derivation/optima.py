@@ -203,7 +203,7 @@ def _conditions(
             continue
         if condition.terms and all(c < 0 for _, c in condition.terms):
             return None
-        kept.append(_primitive(condition))
+        kept.append(primitive(condition))
     return tuple(dict.fromkeys(kept))
 
 
@@ -212,7 +212,7 @@ def _slope(objective: Signomial, name: str, tiles: Mapping[str, Signomial]) -> S
     return -objective.elasticity(name).substitute(tiles)
 
 
-def _primitive(condition: Signomial) -> Signomial:
+def primitive(condition: Signomial) -> Signomial:
     """The condition without common factors, which are positive."""
     if len(condition.terms) < 2:
         return condition

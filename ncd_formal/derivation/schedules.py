@@ -28,7 +28,8 @@ SPECIAL = frozenset({"Exp", "Log", "Sqrt", "Inverse", "Function"})
 class Plan:
     """What is scheduled: a term, how its output lies, and the axis that is streamed, if any.
 
-    ``block`` and ``tile`` count the blocks of ``axis`` and the indices within one.
+    ``block`` and ``tile`` count the blocks of ``axis`` and the indices within one.  A plain sum
+    is a fold as it stands: its block is its axis.
     """
 
     context: Context
@@ -227,7 +228,7 @@ def operations(plan: Plan) -> Polynomial:
 def _contractions(plan: Plan) -> Iterator[frozenset[str]]:
     """The axes of the points of each sum of products."""
     for node in subterms(plan.term):
-        if node.op != "Reduce" or node.args[1] == plan.block:
+        if node.op != "Reduce" or (node.args[1] == plan.block and plan.tile is not None):
             continue
         monoid, body = node.children
         if body.op == "Select":  # the end of a masked axis

@@ -183,6 +183,16 @@ class Signomial:
             groups[key] = groups.get(key, signomial(0)) + rest
         return {key: value for key, value in groups.items() if value.terms}
 
+    def leading(self) -> Signomial:
+        """The monomials of the highest degree: what this is like where all variables are large."""
+        degrees = [
+            sum((p for a, p in monomial if not isinstance(a, int)), Fraction(0))
+            for monomial, _ in self.terms
+        ]
+        most = max(degrees, default=Fraction(0))
+        kept = zip(self.terms, degrees, strict=True)
+        return Signomial({m: c for (m, c), degree in kept if degree == most})
+
     def elasticity(self, name: str) -> Signomial:
         """``x · ∂/∂x``: the derivative in the logarithm of a variable.
 

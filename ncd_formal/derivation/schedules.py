@@ -236,7 +236,7 @@ def _contractions(plan: Plan) -> Iterator[frozenset[str]]:
         if monoid.op == "Sum" and body.op == "Mul":
             yield _whole(plan, body.axes | {str(node.args[1])})
         elif monoid.op == "RescaledSum":
-            for component in _components(body):
+            for component in components(body):
                 if component.op != "Constant":
                     yield _whole(plan, body.children[0].axes | component.axes)
 
@@ -283,7 +283,7 @@ def _dependence(plan: Plan) -> dict[Term, _Axes]:
     return found
 
 
-def _components(body: Term) -> list[Term]:
+def components(body: Term) -> list[Term]:
     """The summands of a rescaled sum: what stands beside the score, tuples taken apart."""
     result, stack = [], [body.children[1]]
     while stack:

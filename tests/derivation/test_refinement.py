@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import Tensor
 
+from ncd_formal.derivation import estimate
+from ncd_formal.derivation.inner_loops import Blocking, inner_loop
 from ncd_formal.derivation.machines import machine
 from ncd_formal.derivation.refinement import (
     Contraction,
@@ -24,6 +28,50 @@ VALUES = Contraction(
 )
 STREAMED = InnerLoop((SCORES, VALUES), 64, special_per_block=65, row_states=2, rescaled=True)
 H100 = machine("h100")
+
+
+BLOCKING = Blocking(stream=64, depth=32, columns=8)
+TYPES = {"q": "fp8", "k": "fp8", "v": "fp16"}
+SHAPES = {"q": "q d", "k": "x d", "v": "x d"}
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v
+
+
+def test_the_inner_loop_follows_from_the_definition() -> None:
+    """Two products, 65 exponentials for each row and block, a maximum and a sum for each row."""
+    found = inner_loop(estimate(attention, SHAPES).plan, {"d": 128}, TYPES, BLOCKING)
+    scores = replace(SCORES, name="result 1", left="q", right="k")
+    values = replace(VALUES, name="result 2", left="result 1", right="v")
+    assert found == replace(STREAMED, contractions=(scores, values))
+    assert configure(found, H100).group == configure(STREAMED, H100).group == 384
+
+
+def test_an_inner_loop_of_a_product() -> None:
+    plan = estimate(lambda a, b: a @ b, {"a": "n k", "b": "k m"}).plan
+    found = inner_loop(plan, {"m": 128}, {"b": "fp16"}, Blocking(64, 32, 8))
+    (only,) = found.contractions
+    assert (only.left, only.right, only.columns, only.depth, only.streams) == (
+        *("a", "b", 128, 64),
+        True,
+    )
+    assert found.special_per_block == found.row_states == 0 and not found.rescaled
+
+
+def test_an_inner_loop_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing is streamed"):
+        inner_loop(estimate(lambda x: x + 1, {"x": "n m"}).plan, {}, {}, BLOCKING)
+    plan = estimate(attention, SHAPES).plan
+    with pytest.raises(InputError, match="input 'v' has no type"):
+        inner_loop(plan, {"d": 128}, {"q": "fp8", "k": "fp8"}, BLOCKING)
+    total = estimate(lambda x: x.sum(), {"x": "n"}).plan
+    with pytest.raises(InputError, match="no rows and columns"):
+        inner_loop(total, {}, {}, BLOCKING)
+    bias = estimate(lambda q, k, s: torch.softmax((q @ k.mT + s), -1) @ k,
+                    {"q": "q d", "k": "x d", "s": "q x"}).plan  # fmt: skip
+    with pytest.raises(InputError, match="is not one of a block with the rows"):
+        inner_loop(bias, {"d": 128}, {"q": "fp8", "k": "fp8"}, BLOCKING)
 
 
 def test_what_is_held() -> None:

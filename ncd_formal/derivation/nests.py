@@ -176,7 +176,8 @@ def footprint(nest: Nest, access: Access, tiles: Mapping[str, Signomial]) -> Sig
 def _free_parts(access: Access) -> Iterator[dict[str, Polynomial]]:
     """The dimensions as strides of axes; an axis that stands alone once is fixed elsewhere."""
     dimensions = [
-        {v: p.coefficient(v) for v in sorted(p.variables) if is_axis(v)} for p in access.dimensions
+        {v: _distance(p.coefficient(v)) for v in sorted(p.variables) if is_axis(v)}
+        for p in access.dimensions
     ]
     alone = {next(iter(d)) for d in dimensions if len(d) == 1}
     for axis in sorted(alone):
@@ -186,6 +187,11 @@ def _free_parts(access: Access) -> Iterator[dict[str, Polynomial]]:
         if rest:
             yield rest
             alone |= rest.keys() if len(rest) == 1 else set()
+
+
+def _distance(stride: Polynomial) -> Polynomial:
+    """How far a stride goes, in either direction."""
+    return -stride if all(c < 0 for _, c in stride.terms) else stride
 
 
 def _spread(
@@ -304,7 +310,7 @@ def exact_transfers(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, in
             parts[load.stream] = -(-extents[load.stream] // tiles[load.stream])
         for part in _free_parts(load.access):
             if done.isdisjoint(part):
-                values *= _summed(part, nest, extents, parts)
+                values *= _summed(part, nest, extents, parts, sizes)
         moved += values
     return moved
 
@@ -314,6 +320,7 @@ def _summed(
     nest: Nest,
     extents: Mapping[str, int],
     counts: Mapping[str, int],
+    sizes: Mapping[str, int],
 ) -> int:
     """Σ over the groups of the axes of a part, of how many values of it a group reads."""
     grouped = [axis for axis in part if axis in counts]
@@ -328,9 +335,7 @@ def _summed(
         groups *= counts[axis]
     result = groups
     for axis, stride in part.items():
-        step = stride.constant
-        if step is None:
-            raise ValueError(f"a window with the stride {stride}")
+        step = stride.evaluate(sizes)
         if axis in counts:
             result += step * (extents[axis] - counts[axis]) * groups // counts[axis]
         else:

@@ -31,6 +31,9 @@ from ncd_formal.derivation.signomials import Signomial, signomial, total, variab
 MEMORY = variable("M")
 """The values that fit on a chip."""
 
+MOST_FREE = 3
+"""How many tile sizes may be free at once: of many grouped axes, all others are held whole."""
+
 
 @dataclass(frozen=True)
 class Optimum:
@@ -61,7 +64,7 @@ def inequality(condition: Signomial) -> str:
 def optima(nest: Nest) -> tuple[Optimum, ...]:
     """The least transfers of a nest, regime by regime, those with the most axes free first.
 
-    A regime without a closed form is left out.
+    A regime without a closed form is left out, and one with more than ``MOST_FREE`` free axes.
     """
     names = [f"g_{nest.label(axis)}" for axis in nest.grouped]
     wholes = {
@@ -77,7 +80,7 @@ def least(
 ) -> tuple[Optimum, ...]:
     """The least ``objective`` over ``1 ≤ g ≤ whole`` where each of ``held`` is at most ``M``."""
     found: list[Optimum] = []
-    for count in range(len(wholes) + 1):
+    for count in range(max(0, len(wholes) - MOST_FREE), len(wholes) + 1):
         for fixed in combinations(sorted(wholes), count):
             at = {name: wholes[name] for name in fixed}
             free = tuple(name for name in wholes if name not in at)

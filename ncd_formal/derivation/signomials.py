@@ -37,11 +37,11 @@ class Signomial:
     __slots__ = ("_hash", "terms")
 
     terms: tuple[tuple[Monomial, Fraction], ...]
+    """Monomials and their coefficients, in no order."""
 
     def __init__(self, terms: Mapping[Monomial, Fraction]) -> None:
-        kept = [(m, c) for m, c in terms.items() if c]
-        self.terms = tuple(sorted(kept, key=_display_order))
-        self._hash = hash(self.terms)
+        self.terms = tuple((m, c) for m, c in terms.items() if c)
+        self._hash = hash(frozenset(self.terms))
 
     def __hash__(self) -> int:
         return self._hash
@@ -51,7 +51,8 @@ class Signomial:
             other = signomial(other)
         if not isinstance(other, Signomial):
             return NotImplemented
-        return self.terms == other.terms or not (self - other).cleared().terms
+        difference = self - other
+        return not difference.terms or not difference.cleared().terms
 
     def __add__(self, other: Signomial | Number) -> Signomial:
         terms = dict(self.terms)
@@ -140,7 +141,7 @@ class Signomial:
         if not self.terms:
             return "0"
         text = ""
-        for monomial, c in self.terms:
+        for monomial, c in sorted(self.terms, key=_display_order):
             sign = (" - " if c < 0 else " + ") if text else ("-" if c < 0 else "")
             text += sign + _show(monomial, abs(c))
         return text

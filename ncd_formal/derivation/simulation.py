@@ -10,10 +10,11 @@ Source: FlashAttention on a Napkin, section 3 (H is what changes level, M the mo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ncd_formal.derivation.nests import Access, Nest
+from ncd_formal.sizes import size
 
 Address = tuple[str, tuple[int, ...]]
 
@@ -73,6 +74,7 @@ def walk(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int]) -> Coun
     chip = _Chip()
     points = 0
     tiles = {**tiles, **dict.fromkeys(nest.single, 1)}
+    nest = _at_sizes(nest, sizes)
     blocks = [_blocks(extents[axis], tiles[axis]) for axis in nest.cut]
     for group in product(*blocks):
         ranges = {axis: range(size) for axis, size in extents.items()}
@@ -80,6 +82,19 @@ def walk(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int]) -> Coun
         points += _run_group(nest, chip, ranges, tiles)
         assert not chip.held
     return Counts(chip.loads, chip.stores, chip.peak, points)
+
+
+def _at_sizes(nest: Nest, sizes: Mapping[str, int]) -> Nest:
+    """The nest with strides that are numbers."""
+    numbers = {name: size(value) for name, value in sizes.items()}
+
+    def place(accesses: tuple[Access, ...]) -> tuple[Access, ...]:
+        return tuple(
+            Access(a.name, tuple(p.substitute(numbers) for p in a.dimensions)) for a in accesses
+        )
+
+    passes = tuple(replace(p, reads=place(p.reads), writes=place(p.writes)) for p in nest.passes)
+    return replace(nest, passes=passes)
 
 
 def _blocks(extent: int, tile: int) -> list[range]:

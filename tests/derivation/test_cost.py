@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ncd_formal.derivation import Costed, estimate
 from ncd_formal.derivation.cost import divisors
-from ncd_formal.derivation.machines import machine
+from ncd_formal.derivation.machines import Level, machine
 from ncd_formal.derivation.nests import exact_transfers
 from ncd_formal.derivation.roofline import drawing
 from ncd_formal.derivation.schedules import nests, work
@@ -78,6 +78,9 @@ PROGRAMS: dict[str, tuple[Program, dict[str, str], dict[str, int]]] = {
     ),
     "elementwise": (lambda x, y: x * y + 1, {"x": "n m", "y": "n m"}, {"n": 3, "m": 2}),
 }
+
+
+SMALL = replace(machine("h100"), levels=(Level("shared memory", 4096, 132, 3.35e12),))
 
 
 @cache
@@ -193,8 +196,8 @@ def test_divisors_are_least_common_multiples() -> None:
 @pytest.mark.parametrize(
     "hardware, sizes, complaint",
     [
-        ("h100", {"q": 64, "x": 64, "d": 4096}, "no group fits the shared memory of h100"),
-        ({"memory": 100}, {"q": 64, "x": 64, "d": 64}, "no group fits the memory"),
+        (SMALL, {"q": 64, "x": 64, "d": 64}, "no group fits the shared memory of h100"),
+        ({"memory": 2}, {"q": 64, "x": 64, "d": 64}, "no group fits the memory"),
         ("h100", {"q": 64, "d": 64}, "size 'x' has no value"),
         ("h100", {"q": 64, "x": 0, "d": 64}, "a size is 0"),
         ("h1000", {}, "did you mean h100"),

@@ -102,7 +102,7 @@ def derive(
     from ncd_formal.realize.triton_source import kernel_source
 
     chosen = machine(hardware)
-    program, output, context = _single_output(target, inputs, assume)
+    program, output, context = _single_output(target, inputs, assume, sizes)
     form = stream(output, context)
     form.certificate.check()
     kernel = kernel_source(program.name, form, program.inputs, program.conditions)
@@ -171,7 +171,7 @@ def estimate(
     Errors: InputError for inputs that cannot be used, and where no group fits the memory.
     """
     chosen = machine(hardware)
-    program, output, context = _single_output(target, inputs, assume)
+    program, output, context = _single_output(target, inputs, assume, sizes)
     plan = Plan(context, output.term, output.layout)
     try:
         form = stream(output, context)
@@ -234,7 +234,10 @@ def _past_windows(output: Output, context: Context, form: StreamedForm) -> Strea
 
 
 def _single_output(
-    target: object, inputs: Mapping[str, str] | None, assume: Sequence[str]
+    target: object,
+    inputs: Mapping[str, str] | None,
+    assume: Sequence[str],
+    sizes: Mapping[str, int] | None,
 ) -> tuple[Program, Output, Context]:
     """A program, its one output as wires, and what holds of its axes and inputs."""
     from ncd_formal.task import import_target
@@ -243,6 +246,12 @@ def _single_output(
     context = assume_sizes(tuple(assume), size_names(declared.values()))
     context = replace(context, inputs=extended_inputs(declared.values()))
     program = import_target(target, declared, context)
+    known = set(size_names(program.inputs.values()))
+    for name in sizes or ():
+        if name not in known:
+            raise InputError(
+                f"no input has a size named {name!r}: there are {', '.join(sorted(known))}"
+            )
     if len(program.outputs) != 1:
         raise InputError(f"{program.name} has {len(program.outputs)} outputs; one can be derived")
     elaboration = elaborate([program.outputs], context)

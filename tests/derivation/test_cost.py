@@ -201,6 +201,7 @@ def test_divisors_are_least_common_multiples() -> None:
         ("h100", {"q": 64, "d": 64}, "size 'x' has no value"),
         ("h100", {"q": 64, "x": 0, "d": 64}, "a size is 0"),
         ("h1000", {}, "did you mean h100"),
+        ("h100", {"q": 64, "x": 64, "d": 64, "y": 1}, "size named 'y': there are d, q, x"),
     ],
 )
 def test_what_cannot_be_costed_is_refused(

@@ -1,4 +1,4 @@
-"""The command line: ``ncd prove``, ``ncd derive``, ``ncd check`` and ``ncd doctor``.
+"""The command line: ``ncd prove``, ``derive``, ``cost``, ``check`` and ``doctor``.
 
 Results go to standard output and nothing else does: what a program under test prints while it is
 loaded goes to standard error, with progress and logs.  Nothing heavy is imported until a command
@@ -49,6 +49,23 @@ app = typer.Typer(
 )
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+_Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="path/to/file.py:name or package.module:name")
+]
+_Hardware = Annotated[
+    str,
+    typer.Option(
+        "--hardware",
+        metavar="NAME",
+        help="A machine by name, the path of its file, or a number of values on chip.",
+    ),
+]
+_SizesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--size", metavar="NAME=NUMBER", help="A size to plan for, as in n=4096. Repeatable."
+    ),
+]
 _Inputs = Annotated[
     list[str] | None,
     typer.Option(
@@ -177,19 +194,10 @@ def prove(
 
 @app.command()
 def derive(
-    target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="path/to/file.py:name or package.module:name")
-    ],
+    target: _Target,
     inputs: _Inputs = None,
-    hardware: Annotated[
-        str, typer.Option("--hardware", metavar="NAME", help="A machine by name, or its file.")
-    ] = "h100",
-    sizes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--size", metavar="NAME=NUMBER", help="A size to plan for, as in n=4096. Repeatable."
-        ),
-    ] = None,
+    hardware: _Hardware = "h100",
+    sizes: _SizesOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -210,7 +218,7 @@ def derive(
             program = load_target(target)
             from ncd_formal.derivation import derive as plan
 
-            derivation = plan(program, shapes, hardware=hardware, sizes=numbers or None)
+            derivation = plan(program, shapes, hardware=_machine(hardware), sizes=numbers or None)
         if as_json:
             _print_json(derivation.to_json())
         else:
@@ -218,6 +226,50 @@ def derive(
         if pending:
             for file in pending.write(derivation.save):
                 _log(f"wrote {file}")
+    return HOLDS
+
+
+@app.command()
+def cost(
+    target: _Target,
+    inputs: _Inputs = None,
+    hardware: _Hardware = "h100",
+    sizes: _SizesOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE.svg", help="Where to draw the roofline; it needs sizes."
+        ),
+    ] = None,
+    as_json: _Json = False,
+) -> int:
+    """Say what a program moves, holds and computes, and what binds.
+
+    Formulas hold for all sizes, each with where it is the least; with sizes, tiles and times are
+    those of the machine.
+    """
+    shapes = _pairs("--input", "NAME=SHAPE", inputs)
+    numbers = _sizes(sizes)
+    if plot and not numbers:
+        raise InputError("--plot needs sizes: give them with --size")
+    with ExitStack() as outputs:
+        pending = outputs.enter_context(PendingFile(plot)) if plot else None
+        with _progress(f"costing {target}"):
+            program = load_target(target)
+            from ncd_formal.derivation import estimate
+
+            found = estimate(program, shapes, hardware=_machine(hardware), sizes=numbers or None)
+            if pending:
+                from ncd_formal.derivation.roofline import drawing
+
+                text = drawing(found)
+        if as_json:
+            _print_json(found.to_json())
+        else:
+            print(found.explain())
+        if pending:
+            pending.write(lambda place: place.write_text(text, encoding="utf-8"))
+            _log(f"wrote {plot}")
     return HOLDS
 
 
@@ -456,6 +508,13 @@ def _sizes(values: Iterable[str] | None) -> dict[str, int]:
             raise InputError(f"--size wants a whole number for {name}, as in n=4096; got {text!r}")
         sizes[name] = int(text)
     return sizes
+
+
+def _machine(hardware: str) -> str | dict[str, int]:
+    """What ``--hardware`` names: a number is the two-level model with so many values on chip."""
+    if hardware.isascii() and hardware.isdigit():
+        return {"memory": int(hardware)}
+    return hardware
 
 
 def _verdict_text(verdict: "Verdict") -> str:

@@ -69,6 +69,18 @@ MAY_LOAD = {
 """The modules that import something heavy at their top, and what."""
 
 
+DERIVATION = (
+    ("signomials", "machines", "streaming"),
+    ("nests", "tiling"),
+    ("simulation", "optima", "schedules", "hierarchy", "refinement"),
+    ("cost", "inner_loops"),
+    ("fusion",),
+    ("__init__",),
+    ("roofline",),
+)
+"""The layers within ``derivation``: formulas and machines, schedules, their costs, choices."""
+
+
 def layer(module: str) -> int:
     (number,) = (k for k, names in enumerate(LAYERS) if module.split(".", maxsplit=1)[0] in names)
     return number
@@ -113,6 +125,36 @@ def test_imports_run_one_way() -> None:
         for imported in own(imports(tree, top_level=False)):
             upwards = layer(imported) > layer(module)
             assert not upwards or (module, imported) in DEFERRED, f"{name} defers {imported}"
+
+
+def test_imports_within_the_derivation_run_one_way() -> None:
+    order = {name: k for k, names in enumerate(DERIVATION) for name in names}
+    for name, tree in files():
+        folder, _, module = name.partition("/")
+        if folder != "derivation":
+            continue
+        for imported in imports(tree, top_level=False):
+            package, _, part = imported.removeprefix("ncd_formal.").partition(".")
+            if package == "derivation":
+                below = order[part or "__init__"]
+                assert below <= order[module], f"{name} imports {imported}"
+
+
+def test_no_cost_knows_an_architecture() -> None:
+    """Nor does a schedule: names of programs stand in comments on sources only."""
+    for name, tree in files():
+        if not name.startswith("derivation/"):
+            continue
+        words = {
+            part
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Name, ast.Attribute, ast.FunctionDef, ast.ClassDef, ast.arg))
+            for part in str(
+                getattr(node, "id", None) or getattr(node, "attr", None)
+                or getattr(node, "name", None) or getattr(node, "arg", "")
+            ).lower().split("_")
+        }  # fmt: skip
+        assert not words & {"attention", "softmax", "flash", "transformer", "convolution", "mlp"}
 
 
 def test_heavy_libraries_load_when_first_used() -> None:

@@ -146,6 +146,14 @@ class StandInDerivation:
         (folder / "proof" / "certificate.json").write_text("{}\n", encoding="utf-8")
 
 
+class StandInCosted:
+    def explain(self) -> str:
+        return "H = 3"
+
+    def to_json(self) -> dict[str, object]:
+        return {"transfers": 3}
+
+
 class Stage:
     """The modules that the command line calls, replaced; remembers how they were called."""
 
@@ -194,6 +202,16 @@ class Stage:
         self._work(target=target, inputs=inputs, hardware=hardware, sizes=sizes)
         return StandInDerivation()
 
+    def estimate(
+        self,
+        target: object,
+        inputs: Mapping[str, str],
+        hardware: object = "h100",
+        sizes: Mapping[str, int] | None = None,
+    ) -> StandInCosted:
+        self._work(target=target, inputs=inputs, hardware=hardware, sizes=sizes)
+        return StandInCosted()
+
     def confirm(self, certificate: object, left: object, right: object) -> None:
         self._work(certificate=certificate, left=left, right=right)
 
@@ -203,7 +221,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage()
     members: dict[str, dict[str, object]] = {
         "equivalence": {"prove": stage.prove, "confirm": stage.confirm},
-        "derivation": {"derive": stage.derive},
+        "derivation": {"derive": stage.derive, "estimate": stage.estimate},
+        "derivation.roofline": {"drawing": lambda found: "<svg/>"},
         "certificate": {
             "Certificate": StandInCertificate,
             "CertificateError": StandInCertificateError,
@@ -262,6 +281,28 @@ def test_derive_is_given_what_the_options_say(run: Run, stage: Stage, program: s
     (call,) = stage.calls
     assert call["inputs"] == {"q": "n d"}
     assert (call["hardware"], call["sizes"]) == ("h200", {"n": 4096, "d": 64})
+
+
+def test_cost_is_given_what_the_options_say(run: Run, stage: Stage, program: str) -> None:
+    options = ("--input", "q=n d", "--size", "n=4096", "--hardware", "h200")
+    outcome = run("cost", program, *options)
+    assert (outcome.code, outcome.out) == (0, "H = 3\n")
+    (call,) = stage.calls
+    assert call["inputs"] == {"q": "n d"}
+    assert (call["hardware"], call["sizes"]) == ("h200", {"n": 4096})
+    outcome = run("cost", program, "--hardware", "131072", "--json")
+    assert json.loads(outcome.out) == {"transfers": 3}
+    assert stage.calls[1]["hardware"] == {"memory": 131072}
+
+
+def test_cost_draws_only_with_sizes(run: Run, stage: Stage, program: str, tmp_path: Path) -> None:
+    outcome = run("cost", program, "--plot", tmp_path / "roof.svg")
+    assert outcome.code == 2
+    assert outcome.complaint == "--plot needs sizes: give them with --size"
+    assert not stage.calls
+    outcome = run("cost", program, "--plot", tmp_path / "roof.svg", "--size", "n=4")
+    assert outcome.code == 0
+    assert (tmp_path / "roof.svg").read_text(encoding="utf-8") == "<svg/>"
 
 
 def test_derive_writes_a_folder(run: Run, stage: Stage, program: str, tmp_path: Path) -> None:

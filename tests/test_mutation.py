@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tests.mutation import Judgement, Original, judge, judgements, runs_differ
 from tests.programs import Pair, equal, fused_attention, modules, wrong
 
-SAMPLES, PAIRS_EACH, MUTANTS_EACH = 5, 4, 5
+SAMPLES, PAIRS_EACH, MUTANTS_EACH = 3, 4, 5
 """Samples of pairs, which may run beside each other, and the mutants of each pair."""
 
 SHARE_SHOWN = 0.95

@@ -13,17 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from ncd_formal.certificate import Certificate
+from ncd_formal.conditions import Context
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.derivation.cost import Cost, cost
+from ncd_formal.derivation.fusion import combined, comparison, cut
 from ncd_formal.derivation.machines import Machine, machine
+from ncd_formal.derivation.schedules import Plan, plan_of, streams_a_window
 from ncd_formal.derivation.streaming import StreamedForm, stream
-from ncd_formal.elaboration import elaborate
+from ncd_formal.elaboration import Output, elaborate
 from ncd_formal.errors import InputError
+from ncd_formal.frontends.program import Program
 from ncd_formal.frontends.shapes import extended_inputs, parse_shape, size_names
 from ncd_formal.proof import Instance
 from ncd_formal.rules import table
+from ncd_formal.wires import subterms
 
-__all__ = ["Cost", "Derivation", "Machine", "StreamedForm", "derive"]
+__all__ = ["Cost", "Costed", "Derivation", "Machine", "StreamedForm", "derive", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Derivation:
             f"{self.name}: {passes} over {form.axis} in blocks of {form.context.axes[form.tile]}",
             f"  found in {form.nodes} e-nodes and {form.seconds * 1000:.0f} ms",
             *(f"  {number}. {step}" for number, step in enumerate(self.steps, 1)),
-            *(f"  {line}" for line in str(self.cost).splitlines()),
+            *_indented(str(self.cost)),
             f"  certificate {self.certificate.digest[:16]}, checked",
             *(f"  condition: {c}" for c in self.conditions),
         ]
@@ -83,7 +88,7 @@ class Derivation:
 def derive(
     target: object,
     inputs: Mapping[str, str] | None = None,
-    hardware: str | Mapping[str, int] | Machine = "h100",
+    hardware: str | Path | Mapping[str, int] | Machine = "h100",
     sizes: Mapping[str, int] | None = None,
     assume: Sequence[str] = (),
 ) -> Derivation:
@@ -95,18 +100,10 @@ def derive(
     that cannot be used.
     """
     from ncd_formal.realize.triton_source import kernel_source
-    from ncd_formal.task import import_target
 
     chosen = machine(hardware)
-    declared = {name: parse_shape(name, text) for name, text in (inputs or {}).items()}
-    context = assume_sizes(tuple(assume), size_names(declared.values()))
-    context = replace(context, inputs=extended_inputs(declared.values()))
-    program = import_target(target, declared, context)
-    if len(program.outputs) != 1:
-        raise InputError(f"{program.name} has {len(program.outputs)} outputs; one can be derived")
-    elaboration = elaborate([program.outputs], context)
-    ((output,),) = elaboration.programs
-    form = stream(output, elaboration.context)
+    program, output, context = _single_output(target, inputs, assume, sizes)
+    form = stream(output, context)
     form.certificate.check()
     kernel = kernel_source(program.name, form, program.inputs, program.conditions)
     return Derivation(
@@ -118,6 +115,152 @@ def derive(
         form.certificate,
         program.conditions,
     )
+
+
+@dataclass(frozen=True)
+class Costed:
+    """What a program costs on a machine, by its best schedule."""
+
+    name: str
+    machine: Machine
+    plan: Plan
+    streamed: str
+    """The axis that is streamed; empty where none is."""
+    cost: Cost
+    sizes: Mapping[str, int] | None
+    fused: bool = True
+    """Whether it is one dispatch."""
+    why: str = ""
+    """Why it is fused or not, where it could be either."""
+
+    def explain(self) -> str:
+        """The cost for people."""
+        title = self.machine.title or self.machine.name
+        way = f"streams {self.streamed}" if self.streamed else "streams nothing"
+        lines = [f"{self.name} on {title}: {way}", *_indented(str(self.cost))]
+        if self.why:
+            lines.append(f"  {self.why}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The cost as plain data."""
+        return {
+            "name": self.name,
+            "machine": self.machine.name,
+            "streamed": self.streamed,
+            "fused": self.fused,
+            "why": self.why,
+            "sizes": dict(self.sizes or {}),
+            **self.cost.to_json(),
+        }
+
+
+def estimate(
+    target: object,
+    inputs: Mapping[str, str] | None = None,
+    hardware: str | Path | Mapping[str, int] | Machine = "h100",
+    sizes: Mapping[str, int] | None = None,
+    assume: Sequence[str] = (),
+) -> Costed:
+    """What a program costs on a machine, by its best schedule.
+
+    Where an axis streams, that is one fused dispatch, or the dispatches that it is cut into where
+    these take less time, or move less on a machine without rates.  Where nothing is reduced, or
+    nothing streams, every axis that is reduced is held whole.
+
+    Errors: InputError for inputs that cannot be used, and where no group fits the memory.
+    """
+    chosen = machine(hardware)
+    program, output, context = _single_output(target, inputs, assume, sizes)
+    plan = Plan(context, output.term, output.layout)
+    try:
+        form = stream(output, context)
+        if streams_a_window(form):
+            form = _past_windows(output, context, form)
+        plan = plan_of(form)
+    except InputError:
+        form = None
+    whole = _attempt((plan,), chosen, sizes)
+    parts = _attempt(cut(plan), chosen, sizes)
+    if isinstance(whole, InputError) and (parts is None or isinstance(parts, InputError)):
+        raise whole
+    fused, why = _choose(whole, parts, plan, chosen)
+    found = whole if fused else parts
+    assert isinstance(found, Cost)
+    streamed = form.axis if form else ""
+    return Costed(program.name, chosen, plan, streamed, found, sizes, fused, why)
+
+
+def _attempt(
+    plans: Sequence[Plan], chosen: Machine, sizes: Mapping[str, int] | None
+) -> Cost | InputError | None:
+    """What dispatches cost, or why they cannot run; None where there are none."""
+    if not plans:
+        return None
+    try:
+        return combined([cost(plan, chosen, sizes) for plan in plans])
+    except InputError as error:
+        return error
+
+
+def _choose(
+    whole: Cost | InputError | None, parts: Cost | InputError | None, plan: Plan, chosen: Machine
+) -> tuple[bool, str]:
+    """Whether to fuse, and why."""
+    if not isinstance(parts, Cost):
+        return True, ""
+    if isinstance(whole, Cost):
+        where = comparison(whole, parts)
+        if isinstance(whole.transfers, str) or isinstance(parts.transfers, str):
+            return True, where
+        least = min((whole, parts), key=lambda c: (float(c.time or 0), float(c.transfers)))
+        moved = f"fused H = {whole.transfers:,.0f}, unfused H = {parts.transfers:,.0f} values"
+        return least is whole, "; ".join(filter(None, (moved, where)))
+    where = comparison(cost(plan, chosen, None), parts)
+    return False, "; ".join(filter(None, (f"unfused, as fused {whole}", where)))
+
+
+def _past_windows(output: Output, context: Context, form: StreamedForm) -> StreamedForm:
+    """A form that streams another axis than that of a window, whose blocks overlap."""
+    bound = {str(n.args[1]) for n in subterms(output.term) if n.op == "Reduce"}
+    for axis in sorted(bound):
+        try:
+            other = stream(output, context, axis)
+        except InputError:
+            continue
+        if other.passes <= form.passes and not streams_a_window(other):
+            return other
+    return form
+
+
+def _single_output(
+    target: object,
+    inputs: Mapping[str, str] | None,
+    assume: Sequence[str],
+    sizes: Mapping[str, int] | None,
+) -> tuple[Program, Output, Context]:
+    """A program, its one output as wires, and what holds of its axes and inputs."""
+    from ncd_formal.task import import_target
+
+    declared = {name: parse_shape(name, text) for name, text in (inputs or {}).items()}
+    context = assume_sizes(tuple(assume), size_names(declared.values()))
+    context = replace(context, inputs=extended_inputs(declared.values()))
+    program = import_target(target, declared, context)
+    known = set(size_names(program.inputs.values()))
+    for name in sizes or ():
+        if name not in known:
+            raise InputError(
+                f"no input has a size named {name!r}: there are {', '.join(sorted(known))}"
+            )
+    if len(program.outputs) != 1:
+        raise InputError(f"{program.name} has {len(program.outputs)} outputs; one can be derived")
+    elaboration = elaborate([program.outputs], context)
+    ((output,),) = elaboration.programs
+    return program, output, elaboration.context
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
 
 
 def steps(form: StreamedForm) -> tuple[str, ...]:

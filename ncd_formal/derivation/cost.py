@@ -1,38 +1,41 @@
-"""The cost of a schedule: values that move, values on chip, operations, as formulas.
+"""What a schedule costs on a machine: formulas, numbers, and what binds.
 
-The general law: with the output's axes grouped, an array is sent to every group of each axis that
-it does not carry,
+Values moved and held follow from the nest of the schedule; the least of them in closed form, by
+regime, from geometric programming.  With sizes, tiles are chosen in whole numbers under the memory
+and the divisors of the machine, and time is the largest of three: moving, multiplying, and special
+functions.
 
-    H = Σ_arrays |r| · Π_{grouped axes i not in r} a_i / g_i,
+The two-level model counts groups as the ratio a/g and streams single indices, as the source does;
+on a machine groups are whole, and tiles are multiples of matrix instructions and of coalesced
+accesses.
 
-and a group holds a tile of each array, its grouped axes cut to g, the streamed axis to s, the rest
-whole.  The optimum over group sizes is found by exhaustive search over the axes that matter.
-
-Source: FlashAttention on a Napkin, sections 3 and 4 (H and M; group and stream partitions).
+Source: FlashAttention on a Napkin, sections 3 and 4.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from ncd_formal.conditions import Context
 from ncd_formal.derivation.machines import Machine
+from ncd_formal.derivation.nests import (
+    Nest,
+    exact_memory,
+    exact_transfers,
+    memory,
+    transfers,
+    transfers_of_a_group,
+    transfers_of_a_step,
+)
+from ncd_formal.derivation.optima import Optimum, inequality, optima
+from ncd_formal.derivation.schedules import Plan, nests, operations, plan_of, work
+from ncd_formal.derivation.signomials import Signomial
 from ncd_formal.derivation.streaming import StreamedForm
+from ncd_formal.derivation.tiling import Tiling, best_tiles, choices
 from ncd_formal.errors import InputError
-from ncd_formal.sizes import Polynomial, product, size
-from ncd_formal.wires import Term, indices_of, is_axis, subterms
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """One array that moves: its name, its size in values, and the axes that it carries."""
-
-    name: str
-    extent: Polynomial
-    axes: frozenset[str]
+from ncd_formal.sizes import Polynomial
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Cost:
     """What a schedule costs; numbers where sizes are given, formulas otherwise."""
 
     formula: str
-    """Values moved to and from a chip, H."""
+    """Values moved to and from a chip in a dispatch, H."""
     memory_formula: str
     """Values held on a chip at once, M."""
     flops_formula: str
@@ -52,19 +55,53 @@ class Cost:
     """M in values."""
     flops: int | str
     time: float | str
-    """Seconds at the machine's rates: the larger of transfers and arithmetic."""
+    """Seconds at the machine's rates: the largest of moving, multiplying and special functions."""
     bound: str
-    """``"memory"`` or ``"compute"``; ``""`` where that is not known."""
+    """``"memory"``, ``"compute"`` or ``"special functions"``; ``""`` where that is not known."""
+    group_formula: str = ""
+    """Values that one group moves."""
+    step_formula: str = ""
+    """Values that one block of each streaming pass moves."""
+    special_formula: str = ""
+    """Exponentials and other special functions."""
+    regimes: tuple[Optimum, ...] = ()
+    """The least H in closed form, with where it holds."""
+    special: int | str = ""
+    bytes: float | str = ""
+    """H in bytes, on a machine with a type."""
+    times: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by what takes them."""
+    intensity: float | str = ""
+    """Operations for each byte moved."""
+    ridge: float | str = ""
+    """The intensity at which moving and multiplying take the same time."""
 
     def __str__(self) -> str:
         lines = [
             f"transfers H = {self.formula}",
+            f"  a group moves {self.group_formula}",
+            *([f"  a block moves {self.step_formula}"] if self.step_formula else []),
             f"on chip M = {self.memory_formula}",
             f"operations = {self.flops_formula}",
         ]
+        if self.special_formula != "0":
+            lines.append(f"special functions = {self.special_formula}")
+        lines += [f"least H = {regime}" for regime in self.regimes]
         if not isinstance(self.transfers, str):
             tiles = ", ".join(f"{k} = {v}" for k, v in self.tiles.items())
-            lines.append(f"at {tiles}: H = {self.transfers:,.0f} values, M = {self.memory:,}")
+            lines.append(
+                f"{f'at {tiles}: ' if tiles else ''}H = {self.transfers:,.0f} values, "
+                f"M = {self.memory:,}"
+            )
+        if self.intensity != "" and self.ridge != "":
+            side = "right" if float(self.intensity) >= float(self.ridge) else "left"
+            lines.append(
+                f"roofline: {float(self.intensity):,.4g} operations a byte, {side} of the ridge at "
+                f"{float(self.ridge):,.4g}"
+            )
+        if self.times:
+            parts = ", ".join(f"{k} {v * 1e6:.3g} µs" for k, v in self.times.items())
+            lines.append(f"times: {parts}")
         if self.bound:
             lines.append(f"time ≥ {float(self.time) * 1e6:.3g} µs, bound by {self.bound}")
         return "\n".join(lines)
@@ -75,212 +112,185 @@ class Cost:
             "formula": self.formula,
             "memory_formula": self.memory_formula,
             "flops_formula": self.flops_formula,
+            "group_formula": self.group_formula,
+            "step_formula": self.step_formula,
+            "special_formula": self.special_formula,
+            "regimes": [
+                {
+                    "transfers": str(regime.transfers),
+                    "tiles": {name: str(tile) for name, tile in regime.tiles.items()},
+                    "where": [inequality(c) for c in regime.conditions],
+                }
+                for regime in self.regimes
+            ],
             "tiles": dict(self.tiles),
             "transfers": self.transfers,
+            "bytes": self.bytes,
             "memory": self.memory,
             "flops": self.flops,
+            "special": self.special,
+            "times": dict(self.times),
+            "intensity": self.intensity,
+            "ridge": self.ridge,
             "time": self.time,
             "bound": self.bound,
         }
 
 
-def traffic(form: StreamedForm) -> tuple[Traffic, ...]:
-    """The arrays of a streamed form: each read of an input once, and the output."""
-    arrays: list[Traffic] = []
-    for node in subterms(form.term):
-        if node.op == "Input" and node.axes:
-            arrays.append(Traffic(str(node.args[0]), _extent(form.context, node), node.axes))
-    output = frozenset(axis for digits in form.layout for axis in digits)
-    arrays.append(Traffic("output", product(form.context.axes[a] for a in sorted(output)), output))
-    return tuple(arrays)
-
-
-def _extent(context: Context, read: Term) -> Polynomial:
-    """How many values of an input are read."""
-    axes = {v for p in indices_of(str(read.args[1])) for v in p.variables if is_axis(v)}
-    return product(context.axes[a] for a in sorted(axes))
-
-
-def operations(form: StreamedForm) -> Polynomial:
-    """Multiply-adds of the contractions, counted as two, once for each value of the whole axes."""
-    total = size(0)
-    for node in subterms(form.term):
-        if node.op != "Reduce" or node.args[1] == form.block:
-            continue
-        monoid, body = node.children
-        if body.op == "Select":  # the end of a masked axis
-            body = body.children[1]
-        axes = set(body.axes) | {form.axis if node.args[1] == form.tile else str(node.args[1])}
-        if monoid.op == "Sum" and body.op == "Mul":
-            total = total + 2 * _volume(form, axes)
-        elif monoid.op == "RescaledSum":
-            for component in _components(body):
-                if component.op != "Constant":
-                    total = total + 2 * _volume(form, set(body.axes) & _needed(body, component))
-    return total
-
-
-def _components(body: Term) -> list[Term]:
-    """The summands of a rescaled sum: what stands beside the score, tuples taken apart."""
-    result, stack = [], [body.children[1]]
-    while stack:
-        node = stack.pop()
-        if node.op == "Tuple":
-            stack.extend(node.children)
-        else:
-            result.append(node)
-    return result
-
-
-def _needed(body: Term, component: Term) -> set[str]:
-    return set(body.children[0].axes | component.axes)
-
-
-def _volume(form: StreamedForm, axes: set[str]) -> Polynomial:
-    return product(form.context.axes[a] for a in sorted(axes - {form.block, form.tile}))
-
-
 def cost(
-    form: StreamedForm, machine: Machine, sizes: Mapping[str, int] | None, stream: int = 1
+    form: StreamedForm | Plan,
+    machine: Machine,
+    sizes: Mapping[str, int] | None,
+    stream: int | None = None,
 ) -> Cost:
-    """The cost of a streamed form on a machine.
+    """The cost of a streamed form, or of a plan that need not stream, on a machine.
+
+    ``stream`` is the size of a streamed block: by default one index in the two-level model, and
+    the least that a machine's instructions and accesses take.
 
     Errors: InputError where a size is missing, or no group fits the memory.
     """
-    arrays = traffic(form)
-    output = arrays[-1].axes
-    # An axis is worth grouping where some array lacks it and so is sent again for each group.
-    grouped = sorted(a for a in output if any(a not in r.axes for r in arrays))
-    label = {a: a.split(".")[0] for a in grouped}
-    formula = " + ".join(_show_traffic(form, r, grouped, label) for r in arrays)
-    memory_formula = " + ".join(_show_tile(form, r, grouped, output, label) for r in arrays)
-    flops = operations(form)
+    plan = plan_of(form) if isinstance(form, StreamedForm) else form
+    flops = operations(plan)
+    every = nests(plan)
     if sizes is None:
-        return Cost(
-            formula, memory_formula, str(flops), {}, formula, memory_formula, str(flops), "", ""
-        )
-    extents = {a: _value(form.context.axes[a], sizes) for r in arrays for a in r.axes}
-    groups, moved, held = _best(form, arrays, grouped, extents, machine.memory, stream)
-    total = _value(flops, sizes)
-    transfer_time = moved * machine.bytes_per_value / machine.bandwidth if machine.bandwidth else 0
-    compute_time = total / machine.flops if machine.flops else 0
-    known = bool(machine.bandwidth and machine.flops)
-    tiles = {label[a]: g for a, g in groups.items()} | {form.axis.split(".")[0]: stream}
+        return _formulas(plan, every[0], every)
+    chosen: tuple[float, Nest, Tiling, dict[str, int]] | None = None
+    shortages: list[InputError] = []
+    for nest in every:
+        try:
+            tiling, blocks = tile(nest, plan, machine, sizes, stream)
+        except InputError as error:
+            shortages.append(error)
+            continue
+        if chosen is None or tiling.transfers < chosen[0]:
+            chosen = (tiling.transfers, nest, tiling, blocks)
+    if chosen is None:
+        raise shortages[0]
+    _, nest, tiling, blocks = chosen
+    formulas = _formulas(plan, nest, every)
+    values: dict[str, float] = {**sizes, **tiling.tiles, **blocks}
+    done = work(plan, nest)
+    total, special = (math.ceil(part.evaluate(values)) for part in (done.flops, done.special))
+    if not nest.grouped:
+        total = value(flops, sizes)
+    moved = tiling.transfers * machine.bytes_per_value
+    times = {}
+    if machine.bandwidth:
+        times["memory"] = moved / machine.bandwidth
+    if machine.flops:
+        times["compute"] = total / machine.flops
+    if machine.special_rate and special:
+        times["special functions"] = special / machine.special_rate
+    bound = max(times, key=lambda name: times[name], default="")
+    tiles = {name[2:]: g for name, g in {**tiling.tiles, **blocks}.items()}
+    known = bool(machine.dtype)
     return Cost(
-        formula,
-        memory_formula,
-        str(flops),
+        formulas.formula,
+        formulas.memory_formula,
+        formulas.flops_formula,
         tiles,
-        moved,
-        held,
+        tiling.transfers,
+        tiling.memory,
         total,
-        max(transfer_time, compute_time) if known else "",
-        ("memory" if transfer_time > compute_time else "compute") if known else "",
+        times[bound] if bound else "",
+        bound,
+        formulas.group_formula,
+        formulas.step_formula,
+        formulas.special_formula,
+        formulas.regimes,
+        special,
+        moved if known else "",
+        times,
+        total / moved if known and moved else "",
+        machine.flops / machine.bandwidth if machine.bandwidth and machine.flops else "",
     )
 
 
-def _value(p: Polynomial, sizes: Mapping[str, int]) -> int:
+def _formulas(plan: Plan, nest: Nest, every: tuple[Nest, ...]) -> Cost:
+    moved, held = str(transfers(nest)), " or ".join(map(str, memory(nest)))
+    flops, special = str(operations(plan)), str(work(plan).special)
+    regimes = tuple(o for n in every for o in optima(n))
+    steps = " then ".join(map(str, transfers_of_a_step(nest)))
+    group = str(transfers_of_a_group(nest))
+    return Cost(
+        moved, held, flops, {}, moved, held, flops, "", "", group, steps, special, regimes, special
+    )
+
+
+def value(p: Polynomial, sizes: Mapping[str, int]) -> int:
+    """A size as a number.  Errors: InputError for a variable without one."""
     try:
         return p.evaluate(sizes)
     except KeyError as error:
         raise InputError(f"size {error.args[0]!r} has no value: give it with --size") from None
 
 
-def _show_traffic(
-    form: StreamedForm, r: Traffic, grouped: Sequence[str], label: Mapping[str, str]
-) -> str:
-    again = [a for a in grouped if a not in r.axes]
-    volume = r.extent * product(form.context.axes[a] for a in again)
-    below = "·".join(f"g_{label[a]}" for a in again)
-    return (
-        f"{volume}/({below})" if len(again) > 1 else f"{volume}/{below}" if below else f"{volume}"
-    )
+def divisors(nest: Nest, plan: Plan, machine: Machine) -> dict[str, int]:
+    """What each tile size is a multiple of, by axis, unless it is the whole axis.
+
+    The last axis of an array is read by coalesced accesses.  Of the output of a contraction, the
+    last axis takes the columns of a matrix instruction and the one grouped before it the rows; what
+    is streamed is contracted.  Requirements of one axis meet in their least common multiple.
+    """
+    line = max(1, int(machine.line // machine.bytes_per_value)) if machine.dtype else 1
+    rows, columns, depth = machine.matrix if operations(plan).terms else (1, 1, 1)
+    last = {
+        axis
+        for step in nest.passes
+        for access in (*step.reads, *step.writes)
+        if access.dimensions
+        for axis in (access.dimensions[-1].variables & nest.extents.keys())
+    }
+    order = [axis for digits in plan.layout for axis in digits]
+    shape = dict.fromkeys(nest.streams, depth)
+    shape |= dict.fromkeys([a for a in order[:-1] if a in nest.grouped][-1:], rows)
+    shape |= dict.fromkeys([a for a in order[-1:] if a in nest.grouped], columns)
+    found = {}
+    for axis in (*nest.grouped, *sorted(nest.streams)):
+        found[axis] = math.lcm(shape.get(axis, 1), line if axis in last else 1)
+    return found
 
 
-def _show_tile(
-    form: StreamedForm,
-    r: Traffic,
-    grouped: Sequence[str],
-    output: frozenset[str],
-    label: Mapping[str, str],
-) -> str:
-    factors = []
-    for axis in sorted(r.axes):
-        if axis == form.axis:
-            factors.append(f"s_{axis.split('.')[0]}")
-        elif axis in grouped:
-            factors.append(f"g_{label[axis]}")
-        elif axis not in output:
-            factors.append(str(form.context.axes[axis]))
-    return "·".join(factors) or "1"
+def tile(
+    nest: Nest,
+    plan: Plan,
+    machine: Machine,
+    sizes: Mapping[str, int],
+    stream: int | None = None,
+) -> tuple[Tiling, dict[str, int]]:
+    """The best tile sizes on a machine, by name, and the blocks streamed.
 
+    Errors: InputError where a size is missing, or nothing fits; it names the level that binds.
+    """
+    extents = {axis: value(extent, sizes) for axis, extent in nest.extents.items()}
+    needed = divisors(nest, plan, machine)
+    names = {axis: name for name, axis in nest.tile_axes.items()}
+    blocks = {
+        names[axis]: min(extents[axis], needed[axis] if stream is None else stream)
+        for axis in sorted(nest.streams)
+    }
+    allowed = {names[a]: choices(extents[a], needed[a]) for a in nest.grouped}
+    if any(extent == 0 for extent in extents.values()):
+        raise InputError("a size is 0, so nothing is moved")
+    fixed: dict[str, Signomial | int] = {**sizes, **blocks}
+    held = [m.substitute(fixed) for m in memory(nest)]
+    by_axis = {axis: blocks[names[axis]] for axis in sorted(nest.streams)}
 
-def _best(
-    form: StreamedForm,
-    arrays: Sequence[Traffic],
-    grouped: Sequence[str],
-    extents: Mapping[str, int],
-    memory: int,
-    stream: int,
-) -> tuple[dict[str, int], float, int]:
-    """Group sizes of least H within the memory: all but one by search, the last by what is left."""
-    output = arrays[-1].axes
-
-    def tile(r: Traffic, groups: Mapping[str, int]) -> int:
-        held = 1
-        for axis in r.axes:
-            if axis == form.axis:
-                held *= stream
-            elif axis in groups:
-                held *= groups[axis]
-            elif axis not in output:
-                held *= extents[axis]
-        return held
-
-    def held(groups: Mapping[str, int]) -> int:
-        return sum(tile(r, groups) for r in arrays)
-
-    def moved(groups: Mapping[str, int]) -> float:
-        return sum(
-            math.prod(extents[a] for a in r.axes)
-            * math.prod(extents[a] / groups[a] for a in grouped if a not in r.axes)
-            for r in arrays
+    def whole_groups(tiles: Mapping[str, int]) -> float:
+        return exact_transfers(
+            nest, sizes, by_axis | {nest.tile_axes[n]: g for n, g in tiles.items()}
         )
 
-    best: tuple[float, int, dict[str, int]] | None = None
-
-    def visit(rest: Sequence[str], groups: dict[str, int]) -> None:
-        nonlocal best
-        if not rest:
-            total = held(groups)
-            if total <= memory and (best is None or (moved(groups), total) < best[:2]):
-                best = (moved(groups), total, dict(groups))
-            return
-        axis, *others = rest
-        if others:
-            for g in _candidates(extents[axis]):
-                visit(others, {**groups, axis: g})
-            return
-        # M is affine in one group size: take the largest that fits.
-        at_one, at_two = held({**groups, axis: 1}), held({**groups, axis: 2})
-        slope = at_two - at_one
-        room = memory - at_one
-        largest = extents[axis] if slope == 0 else 1 + room // slope
-        if room >= 0 and largest >= 1:
-            visit((), {**groups, axis: min(extents[axis], largest)})
-
-    visit(grouped, {})
-    if best is None:
+    counted = whole_groups if machine.dtype else None
+    found = best_tiles(transfers(nest).substitute(fixed), held, allowed, machine.memory, counted)
+    if found is None:
+        least = {axis: allowed[names[axis]][0] for axis in nest.grouped}
+        asked = exact_memory(nest, sizes, by_axis | least)
+        where = machine.on_chip + (f" of {machine.name}" if machine.dtype else "")
+        at = ", ".join(f"{names[axis]} = {g}" for axis, g in {**least, **by_axis}.items())
         raise InputError(
-            f"no group fits the memory: {held(dict.fromkeys(grouped, 1)):,} values are needed, "
-            f"{memory:,} are there"
+            f"no group fits the {where}: {asked:,} values are needed"
+            f"{f' at {at}' if at else ''}, {machine.memory:,} are there"
         )
-    return best[2], best[0], best[1]
-
-
-def _candidates(extent: int) -> Sequence[int]:
-    """Every group size of a small axis; of a large one, all up to 1,024 and then powers of two."""
-    if extent <= 1024:
-        return range(1, extent + 1)
-    powers = [2**k for k in range(11, extent.bit_length())]
-    return [*range(1, 1025), *powers, extent]
+    return found, blocks

@@ -134,8 +134,8 @@ class Sweep:
             if time.process_time() > self._found_at + SECONDS_WITHOUT:
                 break
             self._classify(array, 1, by_value)
-            if count % 500 == 499:
-                log.info("swept %d of %d arrays", count + 1, len(right))
+            if count % 50 == 49:
+                log.info("settled %d of %d arrays, to %s", count + 1, len(right), array.origin)
         ends: list[int] = []
         for number, (a, b) in enumerate(zip(*self.outputs, strict=True)):
             same = all(agree(v.of[a], v.of[b], TOLERANCE) for v in self.samples)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ncd_formal import reproduction
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
+from ncd_formal.cache import Proofs, folder
 from ncd_formal.candidates import (
     infinity_tested,
     live_rows,
@@ -25,7 +26,7 @@ from ncd_formal.candidates import (
     stand_ins,
     truth_inputs,
 )
-from ncd_formal.certificate import Certificate, supposed
+from ncd_formal.certificate import Certificate, Goal, supposed
 from ncd_formal.composition import Composition
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.conditions import assume as assume_sizes
@@ -45,7 +46,7 @@ from ncd_formal.localization import parting
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Hypothesis
-from ncd_formal.proving import Proof
+from ncd_formal.proving import Effort, Proof
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
@@ -305,12 +306,22 @@ class Task:
     def sweep(self, trials: Trials | None, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
         """A proof array by array, with what the arrays hold in a few trials."""
         samples = [] if trials is None else self.samples(trials)
+        proofs = Proofs(folder("proofs"))
 
         def search(
             context: Context, pair: tuple[Output, Output], seconds: float, thorough: bool
         ) -> Certificate | None:
+            left, right = pair
+            if left.layout == right.layout and not rules:
+                known = proofs.find(context, Goal(left.term, right.term, left.layout))
+                if known is not None:
+                    return known
             proof = Proof(context, [pair], seconds, rules)
-            return proof.certificate((), {}, "search" if thorough else "written out", evident=True)
+            effort: Effort = "search" if thorough else "written out"
+            found = proof.certificate((), {}, effort, evident=True)
+            if found is not None:
+                proofs.keep(context, found)
+            return found
 
         kinds = self.elaboration.context.inputs
         return Sweep(self.arrays, self.context, kinds, samples, deadline, search)

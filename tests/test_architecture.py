@@ -29,7 +29,7 @@ LAYERS = (
         "frontends",
         "parameters",
     ),
-    ("proving",),
+    ("cache", "proving"),
     ("coq", "localization", "sweeping"),
     ("refutation", "reproduction"),
     ("task",),

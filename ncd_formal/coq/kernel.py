@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ncd_formal.cache import folder as cache_folder
 from ncd_formal.certificate import Certificate
 from ncd_formal.composition import Composition
 from ncd_formal.coq import composed
@@ -182,14 +183,7 @@ def _reason(done: subprocess.CompletedProcess[str]) -> str:
 
 @cache
 def _cache() -> Path:
-    """The user's cache, or a folder of this process where there is none: no one else's."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(home).expanduser() / "ncd_formal" / "coq"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="ncd-coq-"))
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="ncd-coq-"))
+    return cache_folder("coq")
 
 
 @contextmanager

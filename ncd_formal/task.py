@@ -193,12 +193,15 @@ class Task:
 
     def readings(self) -> Iterator[tuple[Task, tuple[Hypothesis, ...]]]:
         """The task as it may be read, each with inputs that may be 0 or 1: the plainest first."""
-        numbers = stand_ins(output for outputs in self.arrays for output in outputs)
-        chosen: list[tuple[Fraction, ...]] = [(), *((number,) for number in numbers)]
         names = truth_inputs(self.elaboration.context, *self._roots)
-        for some in (*chosen, *([numbers] if len(numbers) > 1 else [])):
+        for some in ((), *self.stand_in_choices()):
             for truths in dict.fromkeys(((), names)):
                 yield self.reading(some, truths), self.truths(truths)
+
+    def stand_in_choices(self) -> list[tuple[Fraction, ...]]:
+        """The numbers that may stand for −∞: each alone, and all together."""
+        numbers = stand_ins(output for outputs in self.arrays for output in outputs)
+        return [*((number,) for number in numbers), *([numbers] if len(numbers) > 1 else [])]
 
     def reading(self, numbers: Sequence[Fraction], truths: Sequence[str] = ()) -> Task:
         """The task with numbers read as −∞ where they mask, and inputs that are 0 or 1."""

@@ -81,6 +81,8 @@ def _is_about(found: Certificate, context: Context, goal: Goal) -> bool:
     own = found.context
     return (
         found.goals[0] == goal
+        # Further goals show what kind of array it is, and are about nothing else.
+        and all(g.left is goal.left and g.layout == goal.layout for g in found.goals)
         and not found.hypotheses
         and not found.rules
         and not found.conditions

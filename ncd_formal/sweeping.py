@@ -36,7 +36,7 @@ from ncd_formal.arrays import (
 from ncd_formal.certificate import Certificate
 from ncd_formal.composition import Composition, Step, kind_of
 from ncd_formal.conditions import Context
-from ncd_formal.elaboration import Output, elaborate
+from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.fingerprints import ByValue, Values, agree
 from ncd_formal.semantics import Evaluator, NotExactError
 
@@ -112,6 +112,7 @@ class Sweep:
         self.parts: list[Certificate] = []
         self.part_of: dict[str, int | None] = {}
         self.kind_of: dict[int, str] = {}
+        self.wires_of: dict[str, Elaboration] = {}
         self.reason = ""
         self._found_at = 0.0
 
@@ -195,7 +196,7 @@ class Sweep:
 
     def _states(self, obligation: _Obligation, part: Certificate, step: Step) -> bool:
         """Whether a part is about an obligation, and reads what its step says."""
-        elaboration = elaborate([[obligation.left], [obligation.right]], self.context)
+        elaboration = self._elaborated(obligation)
         (left,), (right,) = elaboration.programs
         used = elaboration.context.inputs
         reads = {
@@ -471,7 +472,7 @@ class Sweep:
 
     def _part(self, obligation: _Obligation, search: bool) -> int | None:
         """The certificate of an obligation, whatever its inputs hold."""
-        elaboration = elaborate([[obligation.left], [obligation.right]], self.context)
+        elaboration = self._elaborated(obligation)
         used = elaboration.context.inputs
         kinds = {n: self._leaf_kind(leaf) for n, leaf, _, _ in obligation.leaves if n in used}
         context = replace(elaboration.context, inputs=kinds)
@@ -487,6 +488,14 @@ class Sweep:
         self.parts.append(certificate)
         self.kind_of[len(self.parts) - 1] = kind_of(certificate)[0]
         return len(self.parts) - 1
+
+    def _elaborated(self, obligation: _Obligation) -> Elaboration:
+        """The wires of both arrays: the same for obligations of one key."""
+        known = self.wires_of.get(obligation.key)
+        if known is None:
+            known = elaborate([[obligation.left], [obligation.right]], self.context)
+            self.wires_of[obligation.key] = known
+        return known
 
     def _cross_check(
         self, obligation: _Obligation, context: Context, left: Output, right: Output

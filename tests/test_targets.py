@@ -169,7 +169,7 @@ def test_what_is_neither_a_file_nor_a_module(text: str) -> None:
         ("raise ValueError('two\\nlines')\n", "ValueError: two lines (line 1)"),
         ("def g():\n    f()\n\ng()\n", "NameError: name 'f' is not defined (line 2)"),
         ("import no_such_neighbour\n", "No module named 'no_such_neighbour' (line 1)"),
-        ("\0", "SyntaxError"),
+        ("\0", "source code string cannot contain null bytes"),
     ],
 )
 def test_a_file_that_raises(tmp_path: Path, source: str, expected: str) -> None:

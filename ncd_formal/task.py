@@ -287,17 +287,18 @@ class Task:
 
     def parting(self, found: Counterexample) -> str:
         """Where both programs begin to differ on a counterexample, in words; "" if not known."""
-        samples = [self._values(found.sizes, found.inputs), *self.samples(self.trials())]
+        others = self.samples(self.trials(), 1 if self.is_large else 2)
+        samples = [self._values(found.sizes, found.inputs), *others]
         place = parting(*self.arrays, self.about["inputs"], samples)
         return str(place) if place else ""
 
-    def samples(self, trials: Trials) -> list[Values]:
-        """All arrays in two trials."""
+    def samples(self, trials: Trials, count: int = 2) -> list[Values]:
+        """All arrays in a few trials."""
         tried = [(seed, trials.sample_sizes(seed)) for seed in range(1, 16)]
         known = [(seed, sizes) for seed, sizes in tried if sizes is not None]
         # An axis of one index hides what differs along it.
         known.sort(key=lambda drawn: -min(drawn[1].values(), default=0))
-        drawn = [(sizes, trials.sample_inputs(sizes, seed)) for seed, sizes in known[:2]]
+        drawn = [(sizes, trials.sample_inputs(sizes, seed)) for seed, sizes in known[:count]]
         return [self._values(sizes, inputs) for sizes, inputs in drawn if inputs is not None]
 
     def _values(self, sizes: Mapping[str, int], inputs: Tensors) -> Values:

@@ -221,6 +221,10 @@ def stand_in_text(number: Fraction) -> str:
     return f"{number if whole else float(number)} stands for -inf"
 
 
+LEFT_OUT = "where an output is undefined as it is read, as a row without a key is, it is left out"
+"""The condition beside those, unless the outputs are seen to be defined: as the programs run, the
+numbers that stand for −∞ give some value there, and need not give the same."""
+
 _LEAST = {
     "float16": Fraction(-65504),
     "bfloat16": -(2 - Fraction(1, 2**7)) * 2**127,

@@ -14,11 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count, islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from ncd_formal.candidates import (
-    live_rows,
-)
+from ncd_formal.candidates import live_rows
 from ncd_formal.certificate import Certificate, CertificateError
 from ncd_formal.composition import Composition
 from ncd_formal.errors import InputError
@@ -29,6 +27,8 @@ from ncd_formal.rules import Rule, read_own_rules
 from ncd_formal.task import Task
 
 log = logging.getLogger(__name__)
+
+Proved = TypeVar("Proved", Certificate, Composition)
 
 Status = Literal["proved", "refuted", "undecided"]
 
@@ -274,7 +274,7 @@ def find(
         trials = read.trials()
         composition = read.sweep(trials, end, rules).composition(read.conditions, read.about)
         if composition is not None and trials.agree():
-            return read, composition
+            return read, _with_conditions(composition, read.left_out(composition))
     return task, None
 
 
@@ -302,8 +302,12 @@ def _find_whole(
             if certificate is not None and read.trials(certificate.hypotheses).agree():
                 certificate = read.with_example(certificate)
                 if certificate is not None:
-                    return read, certificate
+                    return read, _with_conditions(certificate, read.left_out(certificate))
     return task, None
+
+
+def _with_conditions(certificate: Proved, further: tuple[str, ...]) -> Proved:
+    return replace(certificate, conditions=_united(certificate.conditions, further))
 
 
 def confirm(certificate: Certificate | Composition, left: object, right: object) -> None:
@@ -330,7 +334,8 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
     context, own = task.elaboration.context, certificate.context
     sizes = dict(context.lower) == dict(own.lower) and context.assumptions == own.assumptions
     if isinstance(certificate, Composition):
-        if not sizes or task.conditions != certificate.conditions:
+        conditions = _united(task.conditions, task.left_out(certificate))
+        if not sizes or conditions != certificate.conditions:
             raise CertificateError("the certificate is about other sizes or conditions")
         if not task.confirms(certificate):
             raise CertificateError("the certificate is about other programs")
@@ -346,7 +351,8 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
         and dict(context.inputs) == dict(own.inputs)
         and dict(context.splits) == dict(own.splits)
     )
-    if not same or _united(task.conditions, certificate.supposed) != certificate.conditions:
+    needed = _united(task.conditions, (*certificate.supposed, *task.left_out(certificate)))
+    if not same or needed != certificate.conditions:
         raise CertificateError("the certificate is about other sizes, inputs or conditions")
 
 

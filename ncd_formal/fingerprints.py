@@ -166,7 +166,8 @@ class ByValue:
                     yield other
 
     def _places(self, array: Array) -> tuple[int, int, int]:
-        value = summary(self.samples[0].of[array])
+        # Sums of the largest floats overflow: what does is in one place.
+        value = min(max(summary(self.samples[0].of[array]), -1e300), 1e300)
         # The grid is as fine as the value is small: take its logarithm for the step.
         place = round(value / 2.0 ** round(math.log2(1e-6 * (1 + abs(value)))))
         return place, place - 1, place + 1
@@ -189,4 +190,6 @@ def summary(values: Floats) -> float:
     """A number that nearly equal arrays nearly share."""
     finite = np.where(np.isfinite(values), values, 0.0).reshape(-1)
     weights = np.cos(np.arange(finite.size) * 0.7)
-    return float(finite @ weights)
+    with np.errstate(all="ignore"):
+        total = float(finite @ weights)
+    return 0.0 if math.isnan(total) else total

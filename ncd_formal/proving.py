@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -87,7 +87,7 @@ class Proof:
             return None
         shown = [Goal(a.term, b.term, a.layout) for a, b in self.pairs]
         if evident:
-            shown += self._evident()
+            shown += self.evident()
         lemmas = self.closure.explain(*((goal.left, goal.right) for goal in shown))
         used = laws_of(lemmas)
         reasons = {r for _, _, steps in lemmas for _, r in steps if isinstance(r, Hypothesis)}
@@ -107,8 +107,8 @@ class Proof:
         """Take over one instance of a law, its conditions decided."""
         self.closure.merge(left, right, Instance(law, values))
 
-    def _evident(self) -> Iterable[Goal]:
-        """Outputs in a form that shows that no sum of it is 0."""
+    def evident(self) -> Iterator[Goal]:
+        """Outputs that may seem undefined in a form that shows that no sum of it is 0."""
         facts = self.judge.facts
         linear = Normaliser(self.judge, self.record_step, "linear", budget=EXPAND_STEPS)
         witness = Normaliser(self.judge, self.record_step, witness=True)

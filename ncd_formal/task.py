@@ -19,6 +19,7 @@ from ncd_formal import reproduction
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
 from ncd_formal.cache import Proofs, folder
 from ncd_formal.candidates import (
+    LEFT_OUT,
     infinity_tested,
     live_rows,
     read_as_infinity,
@@ -337,17 +338,31 @@ class Task:
     def notes(self, certificate: Certificate | Composition | None = None) -> tuple[str, ...]:
         """What a reader should know, as far as a proof does not show otherwise."""
         notes = [f"opaque: {text}" for program in self.programs for text in program.opaque]
-        if isinstance(certificate, Composition):
-            undefined = any(INPUT_KINDS[kind] & UNDEFINED for kind in certificate.kinds_of_outputs)
-        else:
-            facts = Facts(self.elaboration.context)
-            undefined = any(facts(a.term) & UNDEFINED for a, _ in self.pairs)
-        if undefined:
+        if self._may_be_undefined(certificate):
             notes.append(
                 "an output may be undefined at some inputs (a division by 0, a row without a key);"
                 " there the proof says only that both are undefined"
             )
         return tuple(dict.fromkeys(notes))
+
+    def _may_be_undefined(self, certificate: Certificate | Composition | None) -> bool:
+        """Whether an output is not seen to be defined at all inputs."""
+        if isinstance(certificate, Composition):
+            return any(INPUT_KINDS[kind] & UNDEFINED for kind in certificate.kinds_of_outputs)
+        context = self.elaboration.context
+        facts = Facts(context)
+        doubtful = [pair for pair in self.pairs if facts(pair[0].term) & UNDEFINED]
+        return len(list(Proof(context, doubtful).evident())) < len(doubtful)
+
+    def left_out(self, certificate: Certificate | Composition) -> tuple[str, ...]:
+        """The condition that what is undefined is left out, where numbers are read as −∞."""
+        if "infinite" not in self.about or not self._may_be_undefined(certificate):
+            return ()
+        if isinstance(certificate, Certificate) and certificate.hypotheses:
+            trials = self.trials(certificate.hypotheses)
+            if trials.agree() and not trials.left_out:
+                return ()
+        return (LEFT_OUT,)
 
     def script(self, found: Counterexample) -> str:
         """A script in plain PyTorch that shows a difference."""

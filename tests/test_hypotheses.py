@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ncd_formal.candidates import infinity_tested, stand_in_text, truth_inputs
+from ncd_formal.candidates import LEFT_OUT, infinity_tested, stand_in_text, truth_inputs
 from ncd_formal.certificate import Certificate, CertificateError, check
 from ncd_formal.conditions import Context
 from ncd_formal.coq import kernel, readback
@@ -444,3 +444,30 @@ def test_imposed_conditions_hold() -> None:
     inputs = {"mask": torch.zeros(2, 3, dtype=torch.bool)}
     impose(ROWS, inputs)
     assert bool(inputs["mask"].any(-1).all())
+
+
+def test_what_is_undefined_as_it_is_read_is_left_out_and_said_to_be() -> None:
+    """A row without a key: numbers that stand for −∞ give an average there, −∞ gives no number."""
+    found = prove(filled(-1e9), filled(float("-inf")), MASK)
+    assert found.status == "proved"
+    assert found.conditions == ("-1000000000 stands for -inf", LEFT_OUT)
+    assert found.certificate is not None
+    confirm(found.certificate, filled(-1e9), filled(float("-inf")))
+    silent = replace(found.certificate, conditions=found.certificate.conditions[:-1])
+    with pytest.raises(CertificateError):
+        confirm(silent, filled(-1e9), filled(float("-inf")))
+
+
+def test_no_row_of_a_causal_mask_is_left_out() -> None:
+    """Each row has a key, its own."""
+
+    def causal(fill: float) -> Any:
+        def attention(x: Tensor) -> Tensor:
+            mask = torch.ones(x.shape[0], x.shape[0], dtype=torch.bool).tril()
+            return (x @ x.mT).masked_fill(~mask, fill).softmax(-1) @ x
+
+        return attention
+
+    found = prove(causal(-1e9), causal(float("-inf")), {"x": "n d"})
+    assert found.status == "proved"
+    assert [c for c in found.conditions if "inf" in c] == ["-1000000000 stands for -inf"]

@@ -103,3 +103,17 @@ def test_how_weights_are_written_is_no_difference() -> None:
     place = _place(Linear(), Transposed(), {"x": "n 3"})
     assert " matmul on the left, " in place
     assert " matmul on the right; " in place
+
+
+def test_values_that_overflow_are_compared() -> None:
+    """Sums of the least float64 are no number, which once was an error in looking for the place."""
+    least = torch.finfo(torch.float64).min
+
+    def masked(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+        return (q @ k.mT).masked_fill(~mask, least).softmax(-1)
+
+    def unmasked(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+        return (q @ k.mT).masked_fill(mask, least).softmax(-1)
+
+    place = _place(masked, unmasked, {"q": "n d", "k": "m d", "mask": "n m : bool"})
+    assert " bitwise_not on the left, " in place

@@ -251,7 +251,10 @@ class Trials:
         values = [self._values(side, sizes, inputs) for side in (self.left, self.right)]
         if values[0] is None or values[1] is None:
             return None
-        self.compared += 1
+        # Where all is undefined as it is read, nothing is compared.
+        self.compared += not self.read or any(
+            own is None or not np.isnan(own).all() for _, own in values[0]
+        )
         for number, ((a, wires_a), (b, wires_b)) in enumerate(
             zip(values[0], values[1], strict=True)
         ):

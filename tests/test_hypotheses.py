@@ -471,3 +471,16 @@ def test_no_row_of_a_causal_mask_is_left_out() -> None:
     found = prove(causal(-1e9), causal(float("-inf")), {"x": "n d"})
     assert found.status == "proved"
     assert [c for c in found.conditions if "inf" in c] == ["-1000000000 stands for -inf"]
+
+
+def test_where_all_is_undefined_nothing_is_proved() -> None:
+    """No query sees a key: as it is read the output is undefined, whatever the inputs are."""
+
+    def blind(fill: float) -> Any:
+        def attention(x: Tensor) -> Tensor:
+            return (x @ x.mT).masked_fill(torch.ones_like(x @ x.mT) > 0, fill).softmax(-1) @ x
+
+        return attention
+
+    found = prove(blind(-1e9), blind(float("-inf")), {"x": "n d"})
+    assert found.status != "proved"

@@ -161,8 +161,8 @@ def prove(
     clock.lap("import")
     trials = task.trials()
     log.info("comparing on random inputs")
-    first = FIRST_TRIALS if not task.is_large else FEW_TRIALS
-    found = trials.search(iter(range(first)))
+    first = task.seeds(trials, FEW_TRIALS) if task.is_large else range(FIRST_TRIALS)
+    found = trials.search(iter(first))
     clock.lap("trials")
     if trials.mismatch and found is None:
         return _undecided(task, trials.mismatch, clock)

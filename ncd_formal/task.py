@@ -7,6 +7,7 @@ how they are tried and swept.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -274,8 +275,7 @@ class Task:
         if self.is_large:
             if self.programs[side].opaque:
                 return [None] * len(self.arrays[side])
-            values = Values(sizes, inputs)
-            values.evaluate(topological(self.arrays[side]))
+            values = self._values(sizes, inputs)
             return [values.of[output] for output in self.arrays[side]]
         evaluator = Evaluator(self.elaboration.context, sizes, inputs)
         found: list[Floats | None] = []
@@ -289,24 +289,45 @@ class Task:
     def parting(self, found: Counterexample) -> str:
         """Where both programs begin to differ on a counterexample, in words; "" if not known."""
         others = self.samples(self.trials(), 1 if self.is_large else 2)
-        samples = [self._values(found.sizes, found.inputs), *others]
+        inputs = {name: tensor.numpy() for name, tensor in found.inputs.items()}
+        samples = [self._values(found.sizes, inputs), *others]
         place = parting(*self.arrays, self.about["inputs"], samples)
         return str(place) if place else ""
 
     def samples(self, trials: Trials, count: int = 2) -> list[Values]:
-        """All arrays in a few trials."""
+        """All arrays in a few trials, those of :meth:`seeds`."""
+        found = []
+        for seed in self.seeds(trials, count):
+            sizes = trials.sample_sizes(seed)
+            inputs = None if sizes is None else trials.sample_inputs(sizes, seed)
+            if sizes is not None and inputs is not None:
+                found.append(self._values(sizes, {k: v.numpy() for k, v in inputs.items()}))
+        return found
+
+    def seeds(self, trials: Trials, count: int) -> list[int]:
+        """Trials of large sizes: an axis of one index hides what differs along it."""
         tried = [(seed, trials.sample_sizes(seed)) for seed in range(1, 16)]
         known = [(seed, sizes) for seed, sizes in tried if sizes is not None]
-        # An axis of one index hides what differs along it.
         known.sort(key=lambda drawn: -min(drawn[1].values(), default=0))
-        drawn = [(sizes, trials.sample_inputs(sizes, seed)) for seed, sizes in known[:count]]
-        return [self._values(sizes, inputs) for sizes, inputs in drawn if inputs is not None]
+        return [seed for seed, _ in known[:count]]
 
-    def _values(self, sizes: Mapping[str, int], inputs: Tensors) -> Values:
-        values = Values(sizes, {k: v.numpy() for k, v in inputs.items()})
-        for outputs in self.arrays:
-            values.evaluate(topological(outputs))
-        return values
+    @cached_property
+    def _evaluated(self) -> dict[object, Values]:
+        return {}
+
+    def _values(self, sizes: Mapping[str, int], inputs: Mapping[str, Floats]) -> Values:
+        """All arrays of both programs; the last two are kept, since large ones take long."""
+        digest = hashlib.sha256(repr(sorted(sizes.items())).encode())
+        for name, value in sorted(inputs.items()):
+            digest.update(name.encode() + value.tobytes())
+        key = digest.digest()
+        if key not in self._evaluated:
+            for oldest in list(self._evaluated)[:-1]:
+                del self._evaluated[oldest]
+            values = self._evaluated[key] = Values(sizes, inputs)
+            for outputs in self.arrays:
+                values.evaluate(topological(outputs))
+        return self._evaluated[key]
 
     def sweep(self, trials: Trials | None, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
         """A proof array by array, with what the arrays hold in a few trials."""

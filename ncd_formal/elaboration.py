@@ -87,19 +87,25 @@ def elaborate(programs: Sequence[Sequence[Array]], context: Context | None = Non
             classes.visit(array)
     first, *others = programs
     for outputs in others:
-        if len(outputs) != len(first):
-            raise InputError(f"one program has {len(first)} outputs, the other {len(outputs)}")
-        for number, (a, b) in enumerate(zip(first, outputs, strict=True)):
-            if a.shape != b.shape:
-                raise InputError(
-                    f"output {number}: the shapes {show_shape(a.shape)} and "
-                    f"{show_shape(b.shape)} differ"
-                )
+        check_outputs(first, outputs)
+        for a, b in zip(first, outputs, strict=True):
             for left, right in zip(classes.dimensions[a], classes.dimensions[b], strict=True):
                 classes.unify(left, right)
     pull = _Pull(classes, context or Context())
     elaborated = tuple(tuple(map(pull.output, outputs)) for outputs in programs)
     return Elaboration(pull.context, elaborated)
+
+
+def check_outputs(left: Sequence[Array], right: Sequence[Array]) -> None:
+    """Errors: InputError where two programs have other outputs."""
+    if len(left) != len(right):
+        raise InputError(f"one program has {len(left)} outputs, the other {len(right)}")
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        if a.shape != b.shape:
+            raise InputError(
+                f"output {number}: the shapes {show_shape(a.shape)} and "
+                f"{show_shape(b.shape)} differ"
+            )
 
 
 class _Classes:

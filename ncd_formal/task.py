@@ -32,7 +32,7 @@ from ncd_formal.certificate import Certificate, Goal, supposed
 from ncd_formal.composition import Composition
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.conditions import assume as assume_sizes
-from ncd_formal.elaboration import Elaboration, Output, elaborate
+from ncd_formal.elaboration import Elaboration, Output, check_outputs, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import INPUT_KINDS, UNDEFINED, Facts
 from ncd_formal.fingerprints import Values
@@ -52,7 +52,6 @@ from ncd_formal.proving import Effort, Proof
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
-from ncd_formal.strides import show_shape
 from ncd_formal.sweeping import Sweep
 from ncd_formal.wires import Term, subterms
 
@@ -108,9 +107,9 @@ class Task:
             (second_parameters if side else shared).pop(name, None)
         for name, declaration in second_parameters.items():
             shared.setdefault(name, declaration)
-        _check_matching(first_outputs, outputs, first, second, extra)
+        _check_matching(first_outputs, outputs, first, second)
         _buffers(first, second)
-        _check_outputs(first_outputs, outputs)
+        check_outputs(first_outputs, outputs)
         conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
         expressions = [{n: t for n, (side, t) in extra.items() if side == k} for k in (0, 1)]
         runs = (_Runner(first, {}, expressions[0]), _Runner(second, renamed, expressions[1]))
@@ -531,7 +530,6 @@ def _check_matching(
     right: Sequence[Array],
     first: Program,
     second: Program,
-    extra: Mapping[str, tuple[int, str]],
 ) -> None:
     """Both sides having parameters that the other lacks is a mismatch of names, not an answer."""
     import difflib
@@ -550,19 +548,6 @@ def _check_matching(
             f"{', '.join(lone_right[:5])} on the right{hint}; say how they correspond with "
             "parameters"
         )
-    del extra
-
-
-def _check_outputs(left: Sequence[Array], right: Sequence[Array]) -> None:
-    """Errors: InputError where the programs have other outputs."""
-    if len(left) != len(right):
-        raise InputError(f"one program has {len(left)} outputs, the other {len(right)}")
-    for number, (a, b) in enumerate(zip(left, right, strict=True)):
-        if a.shape != b.shape:
-            raise InputError(
-                f"output {number}: the shapes {show_shape(a.shape)} and "
-                f"{show_shape(b.shape)} differ"
-            )
 
 
 def _buffers(first: Program, second: Program) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from typing import Literal
 
 from ncd_formal.arrays import (
     Array,
+    InputArray,
+    OpaqueArray,
     Pointwise,
+    Reduced,
     expand,
     number,
     pointwise,
@@ -28,6 +31,7 @@ from ncd_formal.arrays import (
     with_sources,
 )
 from ncd_formal.conditions import Context
+from ncd_formal.elaboration import function_wires
 from ncd_formal.hypotheses import some
 from ncd_formal.proof import Hypothesis
 from ncd_formal.wires import (
@@ -62,30 +66,47 @@ _MASKS = frozenset(
 """What a mask is made of: inputs and positions, compared and combined."""
 
 
-def infinity_tested(*roots: Term) -> tuple[str, ...]:
+def infinity_tested(outputs: Iterable[Array]) -> tuple[str, ...]:
     """The inputs that reach a test for −∞ through sums, choices and maxima alone."""
     found: dict[str, None] = {}
-    seen: set[Term] = set()
-    stack = [
-        child
-        for node in subterms(*roots)
-        if node.op in {"Equal", "Less"} and NEGATIVE_INFINITY in node.children
-        for child in node.children
-    ]
+    seen: set[Array] = set()
+    stack: list[Array] = []
+    for array in topological(outputs):
+        if isinstance(array, Pointwise):
+            function = function_wires(array)
+            tests = (
+                node
+                for node in subterms(function)
+                if node.op in {"Equal", "Less"} and NEGATIVE_INFINITY in node.children
+            )
+            stack += _passed(array, *(child for node in tests for child in node.children))
+    while stack:
+        array = stack.pop()
+        if array in seen:
+            continue
+        seen.add(array)
+        if isinstance(array, InputArray):
+            found[array.name] = None
+        elif isinstance(array, Pointwise):
+            stack += _passed(array, function_wires(array))
+        elif not isinstance(array, Reduced) or array.monoid in {"Max", "Min"}:
+            stack += () if isinstance(array, OpaqueArray) else array.sources
+    return tuple(sorted(found))
+
+
+def _passed(array: Pointwise, *roots: Term) -> list[Array]:
+    """The operands that reach terms of a function through sums, choices and maxima alone."""
+    found: list[Array] = []
+    stack = list(roots)
     while stack:
         node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
         if node.op == "Input":
-            found[str(node.args[0])] = None
+            found.append(array.operands[int(str(node.args[0]))])
         elif node.op in {"Add", "Maximum", "Minimum"}:
             stack += node.children
         elif node.op == "Select":
             stack += node.children[1:]
-        elif node.op == "Reduce" and node.children[0].op in {"Max", "Min"}:
-            stack.append(node.children[1])
-    return tuple(sorted(found))
+    return found
 
 
 def live_rows(

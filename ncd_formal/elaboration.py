@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from functools import reduce as fold
 
 from ncd_formal import wires
@@ -33,6 +34,7 @@ from ncd_formal.arrays import (
     Reduced,
     Regrouped,
     Reindexed,
+    repeated_number,
     topological,
 )
 from ncd_formal.conditions import Context
@@ -81,13 +83,14 @@ def elaborate(programs: Sequence[Sequence[Array]], context: Context | None = Non
 
     Errors: InputError where the programs disagree about an input or the shape of an output.
     """
+    first, *others = programs
+    for outputs in others:
+        check_alike(first, outputs)
     classes = _Classes()
     for outputs in programs:
         for array in topological(outputs):
             classes.visit(array)
-    first, *others = programs
     for outputs in others:
-        check_outputs(first, outputs)
         for a, b in zip(first, outputs, strict=True):
             for left, right in zip(classes.dimensions[a], classes.dimensions[b], strict=True):
                 classes.unify(left, right)
@@ -96,8 +99,8 @@ def elaborate(programs: Sequence[Sequence[Array]], context: Context | None = Non
     return Elaboration(pull.context, elaborated)
 
 
-def check_outputs(left: Sequence[Array], right: Sequence[Array]) -> None:
-    """Errors: InputError where two programs have other outputs."""
+def check_alike(left: Sequence[Array], right: Sequence[Array]) -> None:
+    """Errors: InputError where two programs have other outputs, or disagree about an input."""
     if len(left) != len(right):
         raise InputError(f"one program has {len(left)} outputs, the other {len(right)}")
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
@@ -106,6 +109,15 @@ def check_outputs(left: Sequence[Array], right: Sequence[Array]) -> None:
                 f"output {number}: the shapes {show_shape(a.shape)} and "
                 f"{show_shape(b.shape)} differ"
             )
+    inputs: dict[str, InputArray] = {}
+    for array in topological((*left, *right)):
+        if isinstance(array, InputArray):
+            known = inputs.setdefault(array.name, array)
+            if known.shape != array.shape or known.kind != array.kind:
+                raise InputError(
+                    f"input {array.name!r} is {show_shape(known.shape)} of {known.kind} in one "
+                    f"program and {show_shape(array.shape)} of {array.kind} in the other"
+                )
 
 
 class _Classes:
@@ -240,11 +252,6 @@ class _Classes:
         of = self.dimensions
         if isinstance(array, InputArray):
             known = self.inputs.setdefault(array.name, array)
-            if known.shape != array.shape or known.kind != array.kind:
-                raise InputError(
-                    f"input {array.name!r} is {show_shape(known.shape)} of {known.kind} in one "
-                    f"program and {show_shape(array.shape)} of {array.kind} in the other"
-                )
             return of[known] if known in of else [self.fresh(s) for s in array.shape]
         if isinstance(array, Pointwise):
             first, *rest = [of[o] for o in array.operands]
@@ -599,6 +606,21 @@ class _Pull:
         )
         where = wires.indices_text(self.flat(digits) for digits in index[tiled:])
         return term("Opaque", operator, " ".join(bound), where, body)
+
+
+def function_wires(array: Pointwise) -> Term:
+    """The wires of a function of operands at one place: operand k, unless a number, is input k."""
+    operands = [repeated_number(operand) for operand in array.operands]
+    return _function_wires(
+        array.function, *(k if o is None else number_wires(o) for k, o in enumerate(operands))
+    )
+
+
+@cache
+def _function_wires(function: str, *operands: int | Term) -> Term:
+    place = (variable("place.0"),)
+    reads = (wires.input_at(str(o), place) if isinstance(o, int) else o for o in operands)
+    return POINTWISE[function](*reads)
 
 
 def number_wires(array: NumberArray) -> Term:

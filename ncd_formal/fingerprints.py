@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,10 @@ from ncd_formal.arrays import (
     Reduced,
     Regrouped,
     Reindexed,
-    repeated_number,
 )
 from ncd_formal.conditions import Context
-from ncd_formal.elaboration import number_wires
-from ncd_formal.operators import POINTWISE
-from ncd_formal.semantics import Evaluator, Floats
+from ncd_formal.elaboration import function_wires, number_wires
+from ncd_formal.semantics import Evaluator, Floats, Grid
 from ncd_formal.sizes import variable
 from ncd_formal.wires import Term, input_at
 
@@ -54,7 +53,6 @@ class Values:
         self.sizes = sizes
         self.inputs = {k: np.asarray(v, dtype=np.float64) for k, v in inputs.items()}
         self.of: dict[Array, Floats] = {}
-        self._functions: dict[tuple[object, ...], Term] = {}
 
     def evaluate(self, arrays: Iterable[Array]) -> None:
         """Evaluate arrays whose sources come before them."""
@@ -78,19 +76,8 @@ class Values:
         if isinstance(array, Regrouped):
             return self.of[array.source].reshape(self.shape(array))
         if isinstance(array, Pointwise):
-            operands = [repeated_number(o) or o for o in array.operands]
-            key = (
-                array.function,
-                *(number_wires(o) if isinstance(o, NumberArray) else k
-                  for k, o in enumerate(operands)),
-            )  # fmt: skip
-            wires = self._functions.get(key)
-            if wires is None:
-                wires = self._functions[key] = POINTWISE[array.function](
-                    *(a if isinstance(a, Term) else input_at(str(a), [_PLACE]) for a in key[1:])
-                )
-            values = [self.of[o] for o in array.operands]
-            return self._pointwise(wires, values, self.shape(array))
+            values = [self.of[operand] for operand in array.operands]
+            return self._pointwise(function_wires(array), values, self.shape(array))
         if isinstance(array, Reduced):
             return self._reduced(array)
         if isinstance(array, Concatenated):
@@ -100,26 +87,31 @@ class Values:
 
     def _pointwise(self, wires: Term, values: list[Floats], shape: tuple[int, ...]) -> Floats:
         count = math.prod(shape)
-        inputs = {
-            str(k): np.broadcast_to(value, shape).reshape(-1) for k, value in enumerate(values)
-        }
-        evaluator = Evaluator(_CONTEXT, {**self.sizes, "count": count}, inputs)
+        evaluator = Evaluator(_CONTEXT, {**self.sizes, "count": count}, {})
+        for k, value in enumerate(values):
+            flat = np.broadcast_to(value, shape).reshape(-1)
+            evaluator.memo[input_at(str(k), [_PLACE])] = Grid(("place.0",), flat)
         return evaluator.output(wires, [["place.0"]]).reshape(shape)
 
     def _reindexed(self, array: Reindexed) -> Floats:
-        source, shape = self.of[array.source], self.shape(array)
+        source, shape, into = self.of[array.source], self.shape(array), array.map
         if not source.size:
             return np.ones(shape)
-        into = array.map
+        rows = [[stride.evaluate(self.sizes) for stride in row] for row in into.strides]
+        starts = [offset.evaluate(self.sizes) for offset in into.offsets]
+        if all(map(_is_within, rows, starts, source.shape, repeat(shape))):
+            steps = [0] * len(shape)
+            for row, step in zip(rows, source.strides, strict=True):
+                steps = [s + r * step for s, r in zip(steps, row, strict=True)]
+            first = source[tuple(slice(start, None) for start in starts)]
+            return np.lib.stride_tricks.as_strided(first, shape, steps)
         positions = []
-        for row, offset, extent in zip(into.strides, into.offsets, source.shape, strict=True):
-            position: Any = np.int64(offset.evaluate(self.sizes))
+        for row, start, extent in zip(rows, starts, source.shape, strict=True):
+            position: Any = np.int64(start)
             for k, stride in enumerate(row):
-                if stride.terms:
-                    along = [1] * len(shape)
-                    along[k] = shape[k]
-                    steps = np.arange(shape[k]).reshape(along)
-                    position = position + stride.evaluate(self.sizes) * steps
+                along = [1] * len(shape)
+                along[k] = shape[k]
+                position = position + stride * np.arange(shape[k]).reshape(along)
             # What lies past an edge is some value: nothing may depend on which.
             positions.append(np.clip(position, 0, extent - 1))
         return np.broadcast_to(source[tuple(positions)], shape)
@@ -193,3 +185,16 @@ def summary(values: Floats) -> float:
     with np.errstate(all="ignore"):
         total = float(finite @ weights)
     return 0.0 if math.isnan(total) else total
+
+
+def _is_within(row: Sequence[int], start: int, extent: int, shape: Sequence[int]) -> bool:
+    """Whether start + row · i is an index of an extent for every index i of a shape."""
+    low = high = start
+    for stride, length in zip(row, shape, strict=True):
+        if not length:
+            return False
+        if stride > 0:
+            high += stride * (length - 1)
+        else:
+            low += stride * (length - 1)
+    return low >= 0 and high < extent

@@ -32,7 +32,7 @@ from ncd_formal.certificate import Certificate, Goal, supposed
 from ncd_formal.composition import Composition
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.conditions import assume as assume_sizes
-from ncd_formal.elaboration import Elaboration, Output, check_outputs, elaborate
+from ncd_formal.elaboration import Elaboration, Output, check_alike, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.facts import INPUT_KINDS, UNDEFINED, Facts
 from ncd_formal.fingerprints import Values
@@ -109,7 +109,7 @@ class Task:
             shared.setdefault(name, declaration)
         _check_matching(first_outputs, outputs, first, second)
         _buffers(first, second)
-        check_outputs(first_outputs, outputs)
+        check_alike(first_outputs, outputs)
         conditions = tuple(dict.fromkeys((*first.conditions, *second.conditions)))
         expressions = [{n: t for n, (side, t) in extra.items() if side == k} for k in (0, 1)]
         runs = (_Runner(first, {}, expressions[0]), _Runner(second, renamed, expressions[1]))
@@ -139,8 +139,20 @@ class Task:
     @cached_property
     def elaboration(self) -> Elaboration:
         """The wires of both programs, as they are read."""
+        return elaborate(self.arrays, self.known)
+
+    @cached_property
+    def known(self) -> Context:
+        """What is assumed, with the kind of every input.
+
+        Where no kind is declared and a program asks for −∞, an input may hold it.
+        """
+        outputs = [output for side in self.arrays for output in side]
+        kinds = {a.name: a.kind for a in topological(outputs) if isinstance(a, InputArray)}
         given = {name: self.declarations[name] for name in self.about["inputs"]}
-        return _contemplated(elaborate(self.arrays, self.context), given)
+        asked = [n for n in infinity_tested(outputs) if n in given and not given[n].said]
+        tested = dict.fromkeys(asked, "extended")
+        return replace(self.context, inputs={**kinds, **self.context.inputs, **tested})
 
     @cached_property
     def length(self) -> int:
@@ -257,7 +269,7 @@ class Task:
         sizes = [c.removeprefix("sizes: ") for c in self.conditions]
         return Trials(
             self.declarations,
-            self.elaboration.context,
+            self.known if self.is_large else self.elaboration.context,
             sides[0],
             sides[1],
             sizes,
@@ -348,8 +360,7 @@ class Task:
                 proofs.keep(context, found)
             return found
 
-        kinds = self.elaboration.context.inputs
-        return Sweep(self.arrays, self.context, kinds, samples, deadline, search)
+        return Sweep(self.arrays, self.context, self.known.inputs, samples, deadline, search)
 
     def confirms(self, composition: Composition) -> bool:
         """Whether a composition is about these programs, whatever was searched."""
@@ -396,18 +407,6 @@ class Task:
 def _zeros_or_ones(names: Collection[str], *roots: Term) -> tuple[Hypothesis, ...]:
     reads = {n for n in subterms(*roots) if n.op == "Input" and n.args[0] in names}
     return tuple(map(zero_or_one, sorted(reads, key=str)))
-
-
-def _contemplated(elaboration: Elaboration, declared: Mapping[str, Declaration]) -> Elaboration:
-    """With inputs that hold −∞ where a program asks for it and no kind is declared."""
-    roots = [output.term for outputs in elaboration.programs for output in outputs]
-    tested = {
-        name: "extended"
-        for name in infinity_tested(*roots)
-        if name in declared and not declared[name].said
-    }
-    context = elaboration.context
-    return replace(elaboration, context=replace(context, inputs={**context.inputs, **tested}))
 
 
 def import_target(target: object, declared: Mapping[str, Declaration], context: Context) -> Program:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ncd_formal import arrays
 from ncd_formal.candidates import LEFT_OUT, infinity_tested, stand_in_text, truth_inputs
 from ncd_formal.certificate import Certificate, CertificateError, check
 from ncd_formal.conditions import Context
@@ -24,7 +25,6 @@ from ncd_formal.proof import Hypothesis
 from ncd_formal.refutation import impose
 from ncd_formal.sizes import size
 from ncd_formal.wires import (
-    NEGATIVE_INFINITY,
     ONE,
     ZERO,
     add,
@@ -333,10 +333,15 @@ def size_of(value: float) -> Any:
 
 
 def test_which_inputs_reach_a_test_for_infinity() -> None:
-    e, y = input_at("e", (size("m.0"),)), input_at("y", (size("m.0"),))
-    shifted = add(select(READ, e, NEGATIVE_INFINITY), mul(X, y))
-    assert infinity_tested(term("Equal", shifted, NEGATIVE_INFINITY)) == ("e",)
-    assert infinity_tested(term("Equal", shifted, ZERO), term("Exp", e)) == ()
+    shape, apply, ninf = [size("m")], arrays.pointwise, arrays.number("-inf")
+    c = arrays.input_array("c", shape, "boolean")
+    e, y, z = (arrays.input_array(name, shape) for name in "eyz")
+    shifted = apply("add", apply("where", c, e, ninf), apply("exp", y))
+    largest = arrays.reduce(
+        "Max", apply("maximum", arrays.view(z, [size(1), *shape]), shifted), [1]
+    )
+    assert infinity_tested([apply("equal", largest, ninf)]) == ("e", "z")
+    assert infinity_tested([apply("equal", largest, arrays.number(0)), shifted]) == ()
 
 
 def test_which_inputs_are_truth_values() -> None:

@@ -463,7 +463,13 @@ def _truth_operand(site: Site, x: Scalar) -> Array:
 
 for _name in ("and", "or", "xor"):
 
-    @aten(f"logical_{_name}.default", f"bitwise_{_name}.Tensor", f"bitwise_{_name}.Scalar")
+    @aten(
+        f"logical_{_name}.default",
+        f"bitwise_{_name}.Tensor",
+        f"bitwise_{_name}.Scalar",
+        f"__{_name}__.Tensor",
+        f"__{_name}__.Scalar",
+    )
     def _logical(site: Site, x: Scalar, other: Scalar, function: str = f"logical_{_name}") -> Array:
         return site.apply(function, _truth_operand(site, x), _truth_operand(site, other))
 
@@ -476,6 +482,7 @@ for _name in ("and", "or", "xor"):
     "clone.default",
     "contiguous.default",
     "detach.default",
+    "detach_.default",
     "lift_fresh_copy.default",
     "positive.default",
 )
@@ -649,6 +656,19 @@ def _repeat(site: Site, x: Array, repeats: Sequence[Extent]) -> Array:
         spread += (size(1) * count, extent)
     for k in range(x.rank):
         x = arrays.unsqueeze(x, 2 * k, site.origin)
+    return arrays.view(arrays.expand(x, spread, site.origin), site.shape, site.origin)
+
+
+@aten("repeat_interleave.self_int")
+def _repeat_interleave(
+    site: Site, x: Array, repeats: Extent, dim: int | None = None, output_size: Extent | None = None
+) -> Array:
+    """Every index of a dimension, of all the values without one, ``repeats`` times in a row."""
+    if dim is None:
+        x, dim = arrays.view(x, (product(x.shape),), site.origin), 0
+    after = _axis(x, dim) + 1
+    x = arrays.unsqueeze(x, after, site.origin)
+    spread = (*x.shape[:after], size(1) * repeats, *x.shape[after + 1 :])
     return arrays.view(arrays.expand(x, spread, site.origin), site.shape, site.origin)
 
 
@@ -1309,6 +1329,30 @@ def _var(
     site: Site, x: Array, dim: Dims = None, correction: Scalar | None = None, keepdim: bool = False
 ) -> Array:
     return operators.variance(x, _dims(x, dim), _correction(correction), keepdim, site.origin)
+
+
+@aten("var.dim")
+def _var_unbiased(
+    site: Site, x: Array, dim: Dims, unbiased: bool = True, keepdim: bool = False
+) -> Array:
+    return _var(site, x, dim, int(unbiased), keepdim)
+
+
+@aten("var.default")
+def _var_of_all(site: Site, x: Array, unbiased: bool = True) -> Array:
+    return _var(site, x, None, int(unbiased))
+
+
+@aten("std.dim")
+def _std_unbiased(
+    site: Site, x: Array, dim: Dims, unbiased: bool = True, keepdim: bool = False
+) -> Array:
+    return site.apply("sqrt", _var_unbiased(site, x, dim, unbiased, keepdim))
+
+
+@aten("std.default")
+def _std_of_all(site: Site, x: Array, unbiased: bool = True) -> Array:
+    return site.apply("sqrt", _var_of_all(site, x, unbiased))
 
 
 @aten("std.correction")

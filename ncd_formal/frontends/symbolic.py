@@ -315,7 +315,7 @@ class Recorder:
         """
         frame: FrameType | None = sys._getframe(2)
         asked_by = line = inside = ""
-        by_python = False
+        by_python = by_program = False
         while frame is not None:
             code = frame.f_code
             filename = code.co_filename
@@ -325,6 +325,12 @@ class Recorder:
                 break
             if not asked_by and not filename.startswith(_MACHINERY):
                 asked_by = filename
+                by_program = by_python and (
+                    is_program_file(filename) or filename.startswith(_MODELS)
+                )
+                # Generated code asks again what was decided before.
+                if not by_program and (not guarded or filename.startswith("<")):
+                    return
             # Python asks a symbolic size for its truth or value there; torch's C++ does not.
             by_python = by_python or (not asked_by and filename == _SYMBOLIC_TYPES)
             if filename == _OPERATORS:
@@ -336,11 +342,8 @@ class Recorder:
                 line = at_line(filename, frame.f_lineno)
                 break
             frame = frame.f_back
-        own = (
-            bool(line) and by_python and (is_program_file(asked_by) or asked_by.startswith(_MODELS))
-        )
-        # Generated code asks again what was decided before.
-        if own or (guarded and not asked_by.startswith("<")):
+        own = by_program and bool(line)
+        if own or guarded:
             truth = value in {sympy.true, sympy.false}
             operator = inside if truth and not own else ""
             whole = bool(value) if truth else value

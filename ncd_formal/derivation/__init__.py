@@ -18,6 +18,8 @@ from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.derivation.cost import Cost, cost
 from ncd_formal.derivation.fusion import combined, comparison, cut
 from ncd_formal.derivation.machines import Machine, machine
+from ncd_formal.derivation.refined import Refined, refine
+from ncd_formal.derivation.regimes import Candidate, RegimeMap, candidate, rank, regime_map
 from ncd_formal.derivation.schedules import Plan, plan_of, streams_a_window
 from ncd_formal.derivation.streaming import StreamedForm, stream
 from ncd_formal.elaboration import Output, elaborate
@@ -28,7 +30,19 @@ from ncd_formal.proof import Instance
 from ncd_formal.rules import table
 from ncd_formal.wires import subterms
 
-__all__ = ["Cost", "Costed", "Derivation", "Machine", "StreamedForm", "derive", "estimate"]
+__all__ = [
+    "Cost",
+    "Costed",
+    "Derivation",
+    "Machine",
+    "Refined",
+    "RegimeMap",
+    "StreamedForm",
+    "compare",
+    "derive",
+    "estimate",
+    "lay_out",
+]
 
 
 @dataclass(frozen=True)
@@ -172,14 +186,7 @@ def estimate(
     """
     chosen = machine(hardware)
     program, output, context = _single_output(target, inputs, assume, sizes)
-    plan = Plan(context, output.term, output.layout)
-    try:
-        form = stream(output, context)
-        if streams_a_window(form):
-            form = _past_windows(output, context, form)
-        plan = plan_of(form)
-    except InputError:
-        form = None
+    form, plan = _planned(output, context)
     whole = _attempt((plan,), chosen, sizes)
     parts = _attempt(cut(plan), chosen, sizes)
     if isinstance(whole, InputError) and (parts is None or isinstance(parts, InputError)):
@@ -189,6 +196,64 @@ def estimate(
     assert isinstance(found, Cost)
     streamed = form.axis if form else ""
     return Costed(program.name, chosen, plan, streamed, found, sizes, fused, why)
+
+
+def compare(
+    target: object,
+    over: Mapping[str, Sequence[int]],
+    inputs: Mapping[str, str] | None = None,
+    hardware: str | Path | Mapping[str, int] | Machine = "h100",
+    sizes: Mapping[str, int] | None = None,
+    assume: Sequence[str] = (),
+) -> RegimeMap:
+    """Which way to run a program wins where, over one or two sizes; ``sizes`` gives the others.
+
+    Errors: InputError as :func:`estimate`, and for sizes that make no map.
+    """
+    chosen = machine(hardware)
+    named = {**dict.fromkeys(over, 1), **(sizes or {})}
+    program, output, context = _single_output(target, inputs, assume, named)
+    _, plan = _planned(output, context)
+    return regime_map(program.name, candidates(plan, chosen), chosen, over, sizes)
+
+
+def lay_out(
+    target: object,
+    inputs: Mapping[str, str] | None = None,
+    hardware: str | Path | Mapping[str, int] | Machine = "h100",
+    sizes: Mapping[str, int] | None = None,
+    types: Mapping[str, str] | None = None,
+    block: int | None = None,
+    assume: Sequence[str] = (),
+) -> Refined:
+    """The streamed form of a program refined to registers, matrix instructions and clocks.
+
+    ``sizes`` gives the axes that a kernel holds whole; ``types`` the types of inputs, by default
+    the machine's; ``block`` the streamed indices of a step, by default the best power of two.
+
+    Errors: InputError where nothing streams, sizes contradict the machine, or nothing fits.
+    """
+    program, output, context = _single_output(target, inputs, assume, sizes)
+    _, plan = _planned(output, context)
+    return refine(program.name, plan, machine(hardware), sizes or {}, types, block)
+
+
+def candidates(plan: Plan, chosen: Machine) -> tuple[Candidate, ...]:
+    """The ways to run a plan on a machine: as one dispatch, and as those that it is cut into."""
+    parts = cut(plan)
+    fused = candidate("fused" if parts else "one dispatch", (plan,), chosen)
+    return (fused, candidate("unfused", parts, chosen)) if parts else (fused,)
+
+
+def _planned(output: Output, context: Context) -> tuple[StreamedForm | None, Plan]:
+    """The streamed form of an output where there is one, and what is scheduled."""
+    try:
+        form = stream(output, context)
+        if streams_a_window(form):
+            form = _past_windows(output, context, form)
+    except InputError:
+        return None, Plan(context, output.term, output.layout)
+    return form, plan_of(form)
 
 
 def _attempt(
@@ -213,7 +278,7 @@ def _choose(
         where = comparison(whole, parts)
         if isinstance(whole.transfers, str) or isinstance(parts.transfers, str):
             return True, where
-        least = min((whole, parts), key=lambda c: (float(c.time or 0), float(c.transfers)))
+        least = min((whole, parts), key=rank)
         moved = f"fused H = {whole.transfers:,.0f}, unfused H = {parts.transfers:,.0f} values"
         return least is whole, "; ".join(filter(None, (moved, where)))
     where = comparison(cost(plan, chosen, None), parts)

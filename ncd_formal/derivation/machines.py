@@ -47,6 +47,8 @@ class Level:
     """Bytes a second into all of them together, from the level above; 0 where it is not known."""
     cache: bool = False
     """Whether hardware fills it: it is shared, and no tile is placed in it."""
+    serves: float = 0.0
+    """Bytes a second from all caches of this level to what shares them; 0 where not known."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class Machine:
     def flops(self) -> float:
         """Operations a second in contractions of the machine's type; 0 where it is not known."""
         return self.rates.get(self.dtype, 0.0)
+
+    def matrix_depth(self, dtype: str) -> int:
+        """The least depth of a matrix instruction: as many bytes in every type."""
+        return max(1, int(self.matrix[2] * self.bytes_per_value / BYTES[dtype]))
 
     @property
     def special_rate(self) -> float:
@@ -203,8 +209,11 @@ def _level(part: _Reader) -> Level:
         part.whole("count", 1),
         part.number("bandwidth", 0.0),
         part.flag("cache"),
+        part.number("serves", 0.0),
     )
     part.nothing_else()
+    if level.serves and not level.cache:
+        raise part.error("serves", "is for a cache")
     return level
 
 

@@ -75,7 +75,7 @@ DERIVATION = (
     ("simulation", "optima", "schedules", "sharing", "hierarchy", "refinement"),
     ("cost", "inner_loops", "overlap"),
     ("fusion", "normal_form"),
-    ("drawings", "refined", "regimes"),
+    ("dispatches", "drawings", "refined", "regimes"),
     ("__init__", "map_drawing", "overlap_chart"),
     ("roofline",),
 )

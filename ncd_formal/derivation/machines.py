@@ -10,6 +10,7 @@ Source: FlashAttention on a Napkin, sections 2 and 4 (a machine is a graph of le
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Level:
     """Whether hardware fills it: it is shared, and no tile is placed in it."""
     serves: float = 0.0
     """Bytes a second from all caches of this level to what shares them; 0 where not known."""
+    bus: tuple[float, float] | None = None
+    """The bits of a memory's bus, and transfers a second: what its bandwidth follows from."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,11 @@ def read(path: Path) -> Machine:
         raise reader.error("dtype", f"[rates] has no {made.dtype!r}")
     if not made.bandwidth:
         raise reader.error("levels", f"{made.on_chip!r} has no bandwidth")
+    for level in levels:
+        carried = math.prod(level.bus) / 8 if level.bus else made.bandwidth
+        if abs(made.bandwidth - carried) > 0.02 * carried:
+            why = f"the bus of {level.name} carries {carried:.4g} bytes a second"
+            raise reader.error("levels", f"{why}, but {made.bandwidth:.4g} reach {made.on_chip}")
     return made
 
 
@@ -210,6 +218,7 @@ def _level(part: _Reader) -> Level:
         part.number("bandwidth", 0.0),
         part.flag("cache"),
         part.number("serves", 0.0),
+        part.bus(),
     )
     part.nothing_else()
     if level.serves and not level.cache:
@@ -279,6 +288,15 @@ class _Reader:
         if not isinstance(value, bool):
             raise self.error(key, f"wants true or false, not {value!r}")
         return value
+
+    def bus(self) -> tuple[float, float] | None:
+        value = self._get("bus", ())
+        if value == ():
+            return None
+        fits = isinstance(value, list) and [type(v) in (int, float) and v > 0 for v in value]
+        if fits != [True, True]:
+            raise self.error("bus", f"wants bits and transfers a second, not {value!r}")
+        return float(value[0]), float(value[1])
 
     def numbers(self, key: str, count: int) -> list[int]:
         value = self._get(key, None)

@@ -45,11 +45,11 @@ def drawing(found: RegimeMap) -> str:
         parts.append(box(LEFT, y - 11, 14, 14, colours[name]))
         parts.append(text(LEFT + 20, y, name or "nothing fits"))
         y += 20
-    lines = [boundary.text() for boundary in found.boundaries]
+    lines = [line for each in found.boundaries for line in each.text().split(", ")]
     for words in lines:
         parts.append(text(10, y + 6, words))
         y += 18
-    widest = max((len(words) for words in lines), default=0) * 6.5 + 20
+    widest = max((len(words) for words in lines), default=0) * 7 + 20
     return document(max(LEFT + wide + 20, 420, widest), y + 10, parts)
 
 

@@ -101,6 +101,7 @@ def _together(
 ) -> tuple[int, int, dict[str, int]]:
     """Of up to ``most`` groups side by side, those that load least: how many, what, tiles."""
     extents = {axis: nest.extents[axis].evaluate(sizes) for axis in nest.grouped}
+    own = exact_transfers(nest, sizes, tiles)
     every = {axis: -(-extents[axis] // tiles[axis]) for axis in nest.grouped}
     best: tuple[int, int, dict[str, int]] | None = None
     for factors in _factors([every[axis] for axis in nest.grouped], most):
@@ -109,7 +110,8 @@ def _together(
         for axis, factor in zip(nest.grouped, factors, strict=True):
             side[axis] = min(extents[axis], tiles[axis] * factor)
             count *= factor
-        moved = exact_transfers(nest, sizes, side)
+        # Below a diagonal a larger group reads what its first rows leave out; apart they do not.
+        moved = min(exact_transfers(nest, sizes, side), own)
         if best is None or (moved, count) < (best[1], best[0]):
             best = count, moved, side
     assert best is not None

@@ -35,8 +35,13 @@ def test_groups_that_load_together_load_what_one_larger_group_would(
     extents = {axis: nest.extents[axis].evaluate(sizes) for axis in nest.grouped}
     side = {**tiles, **{a: min(extents[a], tiles[a] * f) for a, f in factors.items()}}
     once = walk_together(nest, sizes, tiles, factors)
-    assert once == exact_transfers(nest, sizes, side)
-    assert once <= walk(nest, sizes, tiles).transfers
+    larger, own = exact_transfers(nest, sizes, side), walk(nest, sizes, tiles).transfers
+    # An array along both axes of a triangle is read in steps by small groups, whole by a large one.
+    both = [{t.grouped, t.streamed} for t in nest.triangles]
+    steps = any(axes <= a.axes for axes in both for p in nest.passes for a in p.reads)
+    assert once <= min(larger, own) if steps else once == larger <= own
+    (found,) = sharings(nest, sizes, tiles, replace(H100, cluster={1: 1.0, 2: 2.0}))
+    assert found.above + found.within == own and found.within >= 0
 
 
 def test_whole_groups_reach_the_theorems() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ncd_formal.certificate import CheckReport
     from ncd_formal.coq.kernel import Acceptance
+    from ncd_formal.derivation import Costed, Refined, RegimeMap
     from ncd_formal.equivalence import Verdict
 
 HOLDS, FAILED, UNUSABLE, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -237,32 +238,59 @@ def cost(
     sizes: _SizesOption = None,
     plot: Annotated[
         Path | None,
+        typer.Option("--plot", metavar="FILE.svg", help="Where to draw the roofline, or the map."),
+    ] = None,
+    over: Annotated[
+        str | None,
         typer.Option(
-            "--plot", metavar="FILE.svg", help="Where to draw the roofline; it needs sizes."
+            "--map",
+            metavar="SIZES",
+            help="Which way wins where, over one or two sizes: n,d or n=256..65536,d=16..1024.",
         ),
+    ] = None,
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine", help="Lay the loop out in registers and matrix instructions instead."
+        ),
+    ] = False,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type", metavar="NAME=TYPE", help="With --refine, an input's type. Repeatable."
+        ),
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option("--block", min=1, help="With --refine, the streamed indices of a step."),
     ] = None,
     as_json: _Json = False,
 ) -> int:
     """Say what a program moves, holds and computes, and what binds.
 
     Formulas hold for all sizes, each with where it is the least; with sizes, tiles and times are
-    those of the machine.
+    those of the machine.  With --map, the ways to run it are compared instead; with --refine, its
+    loop is laid out on the machine, and --plot draws which unit is busy when.
     """
     shapes = _pairs("--input", "NAME=SHAPE", inputs)
     numbers = _sizes(sizes)
-    if plot and not numbers:
+    grid = _ranges(over) if over is not None else None
+    if refine and grid:
+        raise InputError("--map and --refine are two questions: ask one")
+    if (types or block) and not refine:
+        raise InputError("--type and --block go with --refine")
+    kinds = _pairs("--type", "NAME=TYPE", types)
+    if plot and not (numbers or grid or refine):
         raise InputError("--plot needs sizes: give them with --size")
     with ExitStack() as outputs:
         pending = outputs.enter_context(PendingFile(plot)) if plot else None
         with _progress(f"costing {target}"):
             program = load_target(target)
-            from ncd_formal.derivation import estimate
-
-            found = estimate(program, shapes, hardware=_machine(hardware), sizes=numbers or None)
-            if pending:
-                from ncd_formal.derivation.roofline import drawing
-
-                text = drawing(found)
+            where = _machine(hardware)
+            if refine:
+                found, text = _laid_out(program, shapes, where, numbers, kinds, block)
+            else:
+                found, text = _costed(program, shapes, where, numbers, grid, bool(plot))
         if as_json:
             _print_json(found.to_json())
         else:
@@ -271,6 +299,47 @@ def cost(
             pending.write(lambda place: place.write_text(text, encoding="utf-8"))
             _log(f"wrote {plot}")
     return HOLDS
+
+
+def _costed(
+    program: object,
+    shapes: dict[str, str],
+    hardware: str | dict[str, int],
+    numbers: dict[str, int],
+    grid: dict[str, list[int]] | None,
+    drawn: bool,
+) -> "tuple[Costed | RegimeMap | Refined, str]":
+    """The cost of a program or its map, and the drawing of it where one is wanted."""
+    if grid is not None:
+        from ncd_formal.derivation import compare
+        from ncd_formal.derivation.map_drawing import drawing as map_drawing
+
+        compared = compare(program, grid, shapes, hardware=hardware, sizes=numbers or None)
+        return compared, map_drawing(compared) if drawn else ""
+    from ncd_formal.derivation import estimate
+
+    costed = estimate(program, shapes, hardware=hardware, sizes=numbers or None)
+    if not drawn:
+        return costed, ""
+    from ncd_formal.derivation.roofline import drawing
+
+    return costed, drawing(costed)
+
+
+def _laid_out(
+    program: object,
+    shapes: dict[str, str],
+    hardware: str | dict[str, int],
+    numbers: dict[str, int],
+    types: dict[str, str],
+    block: int | None,
+) -> "tuple[Costed | RegimeMap | Refined, str]":
+    """The loop of a program on a machine, and the drawing of it."""
+    from ncd_formal.derivation import lay_out
+    from ncd_formal.derivation.overlap_chart import drawing
+
+    found = lay_out(program, shapes, hardware, numbers, types, block)
+    return found, drawing(found)
 
 
 @app.command()
@@ -508,6 +577,23 @@ def _sizes(values: Iterable[str] | None) -> dict[str, int]:
             raise InputError(f"--size wants a whole number for {name}, as in n=4096; got {text!r}")
         sizes[name] = int(text)
     return sizes
+
+
+def _ranges(text: str) -> dict[str, list[int]]:
+    """Reads ``--map``: sizes, each with its doublings from a number to another.
+
+    Raises:
+        InputError: a range that is none.
+    """
+    ranges: dict[str, list[int]] = {}
+    for part in text.split(","):
+        name, given, numbers = (each.strip() for each in part.partition("="))
+        low, _, high = numbers.partition("..") if given else ("64", "", "16384")
+        whole = all(end.isascii() and end.isdigit() for end in (low, high))
+        if not name or not whole or not 0 < int(low) <= int(high) or name in ranges:
+            raise InputError(f"--map wants sizes such as n,d or n=256..65536; got {text!r}")
+        ranges[name] = [int(low) << k for k in range((int(high) // int(low)).bit_length())]
+    return ranges
 
 
 def _machine(hardware: str) -> str | dict[str, int]:

@@ -72,10 +72,11 @@ MAY_LOAD = {
 DERIVATION = (
     ("signomials", "machines", "streaming"),
     ("nests", "tiling"),
-    ("simulation", "optima", "schedules", "hierarchy", "refinement"),
-    ("cost", "inner_loops"),
-    ("fusion",),
-    ("__init__",),
+    ("simulation", "optima", "schedules", "sharing", "hierarchy", "refinement"),
+    ("cost", "inner_loops", "overlap"),
+    ("fusion", "normal_form"),
+    ("dispatches", "drawings", "refined", "regimes"),
+    ("__init__", "map_drawing", "overlap_chart"),
     ("roofline",),
 )
 """The layers within ``derivation``: formulas and machines, schedules, their costs, choices."""

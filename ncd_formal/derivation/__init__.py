@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Context
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.derivation.cost import Cost, cost
+from ncd_formal.derivation.dispatches import dispatches
 from ncd_formal.derivation.fusion import combined, comparison, cut
 from ncd_formal.derivation.machines import Machine, machine
+from ncd_formal.derivation.refined import Refined, refine
+from ncd_formal.derivation.regimes import Candidate, RegimeMap, candidate, rank, regime_map
 from ncd_formal.derivation.schedules import Plan, plan_of, streams_a_window
 from ncd_formal.derivation.streaming import StreamedForm, stream
 from ncd_formal.elaboration import Output, elaborate
@@ -28,7 +31,19 @@ from ncd_formal.proof import Instance
 from ncd_formal.rules import table
 from ncd_formal.wires import subterms
 
-__all__ = ["Cost", "Costed", "Derivation", "Machine", "StreamedForm", "derive", "estimate"]
+__all__ = [
+    "Cost",
+    "Costed",
+    "Derivation",
+    "Machine",
+    "Refined",
+    "RegimeMap",
+    "StreamedForm",
+    "compare",
+    "derive",
+    "estimate",
+    "lay_out",
+]
 
 
 @dataclass(frozen=True)
@@ -40,15 +55,30 @@ class Derivation:
     steps: tuple[str, ...]
     cost: Cost
     kernel: str
-    """The source of a Triton file that stands alone."""
+    """The source of the fused kernel, a Triton file that stands alone."""
     certificate: Certificate
     conditions: tuple[str, ...] = ()
+    fused: bool = True
+    """Whether one dispatch is the better schedule, at the sizes given."""
+    why: str = ""
+    """Why it is fused or not, where sizes were given and it could be either."""
+    unfused: Mapping[str, str] = field(default_factory=dict)
+    """The files that run the dispatches of a schedule that is not fused, by name."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The kernels of the schedule, by file; ``kernel.py`` runs it."""
+        return self.unfused or {"kernel.py": self.kernel}
 
     def save(self, folder: str | Path) -> None:
-        """Write ``kernel.py``, ``certificate.json``, ``derivation.txt`` and ``derivation.json``."""
+        """Write the kernels, ``certificate.json``, ``derivation.txt`` and ``derivation.json``.
+
+        ``kernel.py`` runs the schedule, and holds it where it is fused.
+        """
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
-        (where / "kernel.py").write_text(self.kernel, encoding="utf-8")
+        for name, text in self.files.items():
+            (where / name).write_text(text, encoding="utf-8")
         (where / "derivation.txt").write_text(self.explain() + "\n", encoding="utf-8")
         (where / "derivation.json").write_text(
             json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8"
@@ -67,6 +97,8 @@ class Derivation:
             f"  certificate {self.certificate.digest[:16]}, checked",
             *(f"  condition: {c}" for c in self.conditions),
         ]
+        if self.why:
+            lines.append(f"  {'fused' if self.fused else 'not fused'}: {self.why}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -82,6 +114,9 @@ class Derivation:
             "cost": self.cost.to_json(),
             "certificate": self.certificate.digest,
             "conditions": list(self.conditions),
+            "fused": self.fused,
+            "why": self.why,
+            "files": list(self.files),
         }
 
 
@@ -94,26 +129,42 @@ def derive(
 ) -> Derivation:
     """A streamed algorithm for a program, with its proof, its cost and its kernel.
 
-    ``sizes`` gives numbers to sizes, for the cost; the algorithm and its proof hold for all.
+    ``sizes`` gives numbers to sizes, for the cost; the algorithm and its proof hold for all.  With
+    sizes, several dispatches are written where they take less than the fused one, or it does not
+    fit.
 
-    Errors: InputError where nothing is reduced, where no streamed form was found, and for inputs
-    that cannot be used.
+    Errors: InputError where nothing is reduced, where no streamed form was found, where no schedule
+    fits the memory, and for inputs that cannot be used.
     """
     from ncd_formal.realize.triton_source import kernel_source
+    from ncd_formal.realize.unfused_source import unfused_source
 
     chosen = machine(hardware)
     program, output, context = _single_output(target, inputs, assume, sizes)
     form = stream(output, context)
     form.certificate.check()
     kernel = kernel_source(program.name, form, program.inputs, program.conditions)
+    found, fused, why = cost(form, chosen, None), True, ""
+    unfused: Mapping[str, str] = {}
+    if sizes is not None:
+        found, fused, why = _decided(plan_of(form), chosen, sizes)
+    if not fused:
+        try:
+            parts = dispatches(program.name, form, context, program.inputs)
+            unfused = unfused_source(parts, program.inputs, program.conditions)
+        except InputError as error:
+            why += f"; the kernel that is written is the fused one: {error}"
     return Derivation(
         program.name,
         form,
         steps(form),
-        cost(form, chosen, sizes),
+        found,
         kernel,
         form.certificate,
         program.conditions,
+        fused,
+        why,
+        unfused,
     )
 
 
@@ -172,14 +223,74 @@ def estimate(
     """
     chosen = machine(hardware)
     program, output, context = _single_output(target, inputs, assume, sizes)
-    plan = Plan(context, output.term, output.layout)
+    form, plan = _planned(output, context)
+    found, fused, why = _decided(plan, chosen, sizes)
+    streamed = form.axis if form else ""
+    return Costed(program.name, chosen, plan, streamed, found, sizes, fused, why)
+
+
+def compare(
+    target: object,
+    over: Mapping[str, Sequence[int]],
+    inputs: Mapping[str, str] | None = None,
+    hardware: str | Path | Mapping[str, int] | Machine = "h100",
+    sizes: Mapping[str, int] | None = None,
+    assume: Sequence[str] = (),
+) -> RegimeMap:
+    """Which way to run a program wins where, over one or two sizes; ``sizes`` gives the others.
+
+    Errors: InputError as :func:`estimate`, and for sizes that make no map.
+    """
+    chosen = machine(hardware)
+    named = {**dict.fromkeys(over, 1), **(sizes or {})}
+    program, output, context = _single_output(target, inputs, assume, named)
+    _, plan = _planned(output, context)
+    return regime_map(program.name, candidates(plan, chosen), chosen, over, sizes)
+
+
+def lay_out(
+    target: object,
+    inputs: Mapping[str, str] | None = None,
+    hardware: str | Path | Mapping[str, int] | Machine = "h100",
+    sizes: Mapping[str, int] | None = None,
+    types: Mapping[str, str] | None = None,
+    block: int | None = None,
+    assume: Sequence[str] = (),
+) -> Refined:
+    """The streamed form of a program refined to registers, matrix instructions and clocks.
+
+    ``sizes`` gives the axes that a kernel holds whole; ``types`` the types of inputs, by default
+    the machine's; ``block`` the streamed indices of a step, by default the best power of two.
+
+    Errors: InputError where nothing streams, sizes contradict the machine, or nothing fits.
+    """
+    program, output, context = _single_output(target, inputs, assume, sizes)
+    _, plan = _planned(output, context)
+    return refine(program.name, plan, machine(hardware), sizes or {}, types, block)
+
+
+def candidates(plan: Plan, chosen: Machine) -> tuple[Candidate, ...]:
+    """The ways to run a plan on a machine: as one dispatch, and as those that it is cut into."""
+    parts = cut(plan)
+    fused = candidate("fused" if parts else "one dispatch", (plan,), chosen)
+    return (fused, candidate("unfused", parts, chosen)) if parts else (fused,)
+
+
+def _planned(output: Output, context: Context) -> tuple[StreamedForm | None, Plan]:
+    """The streamed form of an output where there is one, and what is scheduled."""
     try:
         form = stream(output, context)
         if streams_a_window(form):
             form = _past_windows(output, context, form)
-        plan = plan_of(form)
     except InputError:
-        form = None
+        return None, Plan(context, output.term, output.layout)
+    return form, plan_of(form)
+
+
+def _decided(
+    plan: Plan, chosen: Machine, sizes: Mapping[str, int] | None
+) -> tuple[Cost, bool, str]:
+    """The cost of the better of one dispatch and several, whether it is one, and why."""
     whole = _attempt((plan,), chosen, sizes)
     parts = _attempt(cut(plan), chosen, sizes)
     if isinstance(whole, InputError) and (parts is None or isinstance(parts, InputError)):
@@ -187,8 +298,7 @@ def estimate(
     fused, why = _choose(whole, parts, plan, chosen)
     found = whole if fused else parts
     assert isinstance(found, Cost)
-    streamed = form.axis if form else ""
-    return Costed(program.name, chosen, plan, streamed, found, sizes, fused, why)
+    return found, fused, why
 
 
 def _attempt(
@@ -213,7 +323,7 @@ def _choose(
         where = comparison(whole, parts)
         if isinstance(whole.transfers, str) or isinstance(parts.transfers, str):
             return True, where
-        least = min((whole, parts), key=lambda c: (float(c.time or 0), float(c.transfers)))
+        least = min((whole, parts), key=rank)
         moved = f"fused H = {whole.transfers:,.0f}, unfused H = {parts.transfers:,.0f} values"
         return least is whole, "; ".join(filter(None, (moved, where)))
     where = comparison(cost(plan, chosen, None), parts)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ncd_formal.derivation.machines import Machine
@@ -31,11 +31,14 @@ from ncd_formal.derivation.nests import (
 )
 from ncd_formal.derivation.optima import Optimum, inequality, optima
 from ncd_formal.derivation.schedules import Plan, nests, operations, plan_of, work
-from ncd_formal.derivation.signomials import Signomial
+from ncd_formal.derivation.sharing import Sharing, sharings
+from ncd_formal.derivation.signomials import Signomial, signomial
 from ncd_formal.derivation.streaming import StreamedForm
 from ncd_formal.derivation.tiling import Tiling, best_tiles, choices
 from ncd_formal.errors import InputError
 from ncd_formal.sizes import Polynomial
+
+_NOTHING = signomial(0)
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,15 @@ class Cost:
     times: Mapping[str, float] = field(default_factory=dict)
     """Seconds by what takes them."""
     intensity: float | str = ""
-    """Operations for each byte moved."""
+    """Operations for each byte from the memory above."""
     ridge: float | str = ""
     """The intensity at which moving and multiplying take the same time."""
+    operations: Signomial = _NOTHING
+    """The operations of contractions as a formula to compute with."""
+    sharing: Sharing | None = None
+    """How memories share what they load, where that is the fastest way to move it."""
+    device_bytes: float | str = ""
+    """Bytes from the memory above the chips, once for all that share them."""
 
     def __str__(self) -> str:
         lines = [
@@ -99,6 +108,8 @@ class Cost:
                 f"roofline: {float(self.intensity):,.4g} operations a byte, {side} of the ridge at "
                 f"{float(self.ridge):,.4g}"
             )
+        if self.sharing:
+            lines.append(f"shared by {self.sharing}")
         if self.times:
             parts = ", ".join(f"{k} {v * 1e6:.3g} µs" for k, v in self.times.items())
             lines.append(f"times: {parts}")
@@ -126,6 +137,8 @@ class Cost:
             "tiles": dict(self.tiles),
             "transfers": self.transfers,
             "bytes": self.bytes,
+            "device_bytes": self.device_bytes,
+            "sharing": self.sharing.to_json() if self.sharing else None,
             "memory": self.memory,
             "flops": self.flops,
             "special": self.special,
@@ -137,8 +150,49 @@ class Cost:
         }
 
 
+@dataclass(frozen=True)
+class Schedules:
+    """The schedules of a plan with their formulas, which hold on all machines and at all sizes."""
+
+    plan: Plan
+    nests: tuple[Nest, ...]
+    formulas: tuple[Cost, ...]
+    """The cost of each nest as formulas."""
+
+
+def schedules(form: StreamedForm | Plan) -> Schedules:
+    """The schedules of a streamed form, or of a plan that need not stream."""
+    plan = plan_of(form) if isinstance(form, StreamedForm) else form
+    every = nests(plan)
+    regimes = tuple(o for nest in every for o in optima(nest))
+    done, special = operations(plan), str(work(plan).special)
+    formulas = []
+    for nest in every:
+        moved, held = str(transfers(nest)), " or ".join(map(str, memory(nest)))
+        formulas.append(
+            Cost(
+                formula=moved,
+                memory_formula=held,
+                flops_formula=str(done),
+                tiles={},
+                transfers=moved,
+                memory=held,
+                flops=str(done),
+                time="",
+                bound="",
+                group_formula=str(transfers_of_a_group(nest)),
+                step_formula=" then ".join(map(str, transfers_of_a_step(nest))),
+                special_formula=special,
+                regimes=regimes,
+                special=special,
+                operations=signomial(done),
+            )
+        )
+    return Schedules(plan, every, tuple(formulas))
+
+
 def cost(
-    form: StreamedForm | Plan,
+    form: StreamedForm | Plan | Schedules,
     machine: Machine,
     sizes: Mapping[str, int] | None,
     stream: int | None = None,
@@ -150,71 +204,60 @@ def cost(
 
     Errors: InputError where a size is missing, or no group fits the memory.
     """
-    plan = plan_of(form) if isinstance(form, StreamedForm) else form
-    flops = operations(plan)
-    every = nests(plan)
+    known = form if isinstance(form, Schedules) else schedules(form)
+    plan = known.plan
     if sizes is None:
-        return _formulas(plan, every[0], every)
-    chosen: tuple[float, Nest, Tiling, dict[str, int]] | None = None
+        return known.formulas[0]
+    chosen: tuple[float, int, Tiling, dict[str, int]] | None = None
     shortages: list[InputError] = []
-    for nest in every:
+    for number, nest in enumerate(known.nests):
         try:
             tiling, blocks = tile(nest, plan, machine, sizes, stream)
         except InputError as error:
             shortages.append(error)
             continue
         if chosen is None or tiling.transfers < chosen[0]:
-            chosen = (tiling.transfers, nest, tiling, blocks)
+            chosen = (tiling.transfers, number, tiling, blocks)
     if chosen is None:
         raise shortages[0]
-    _, nest, tiling, blocks = chosen
-    formulas = _formulas(plan, nest, every)
+    _, number, tiling, blocks = chosen
+    nest = known.nests[number]
     values: dict[str, float] = {**sizes, **tiling.tiles, **blocks}
     done = work(plan, nest)
     total, special = (math.ceil(part.evaluate(values)) for part in (done.flops, done.special))
     if not nest.grouped:
-        total = value(flops, sizes)
-    moved = tiling.transfers * machine.bytes_per_value
-    times = {}
+        total = value(operations(plan), sizes)
+    moved = loaded = tiling.transfers * machine.bytes_per_value
+    times: dict[str, float] = {}
+    shared: Sharing | None = None
     if machine.bandwidth:
         times["memory"] = moved / machine.bandwidth
+        cuts = {nest.tile_axes[name]: g for name, g in {**tiling.tiles, **blocks}.items()}
+        ways = sharings(nest, sizes, cuts, machine)
+        fastest = min(ways, key=lambda way: way.seconds, default=None)
+        if fastest and fastest.seconds < times["memory"]:
+            shared, times["memory"] = fastest, fastest.seconds
+            loaded = fastest.above * machine.bytes_per_value
     if machine.flops:
         times["compute"] = total / machine.flops
     if machine.special_rate and special:
         times["special functions"] = special / machine.special_rate
     bound = max(times, key=lambda name: times[name], default="")
-    tiles = {name[2:]: g for name, g in {**tiling.tiles, **blocks}.items()}
-    known = bool(machine.dtype)
-    return Cost(
-        formulas.formula,
-        formulas.memory_formula,
-        formulas.flops_formula,
-        tiles,
-        tiling.transfers,
-        tiling.memory,
-        total,
-        times[bound] if bound else "",
-        bound,
-        formulas.group_formula,
-        formulas.step_formula,
-        formulas.special_formula,
-        formulas.regimes,
-        special,
-        moved if known else "",
-        times,
-        total / moved if known and moved else "",
-        machine.flops / machine.bandwidth if machine.bandwidth and machine.flops else "",
-    )
-
-
-def _formulas(plan: Plan, nest: Nest, every: tuple[Nest, ...]) -> Cost:
-    moved, held = str(transfers(nest)), " or ".join(map(str, memory(nest)))
-    flops, special = str(operations(plan)), str(work(plan).special)
-    regimes = tuple(o for n in every for o in optima(n))
-    steps = " then ".join(map(str, transfers_of_a_step(nest)))
-    group = str(transfers_of_a_group(nest))
-    return Cost(
-        moved, held, flops, {}, moved, held, flops, "", "", group, steps, special, regimes, special
+    return replace(
+        known.formulas[number],
+        tiles={name[2:]: g for name, g in {**tiling.tiles, **blocks}.items()},
+        transfers=tiling.transfers,
+        memory=tiling.memory,
+        flops=total,
+        time=times[bound] if bound else "",
+        bound=bound,
+        special=special,
+        bytes=moved if machine.dtype else "",
+        times=times,
+        intensity=total / loaded if machine.dtype and loaded else "",
+        ridge=machine.flops / machine.bandwidth if machine.bandwidth and machine.flops else "",
+        sharing=shared,
+        device_bytes=loaded if machine.dtype else "",
     )
 
 

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from ncd_formal.derivation.cost import Cost
 from ncd_formal.derivation.optima import Optimum, inequality, primitive
-from ncd_formal.derivation.schedules import Plan
+from ncd_formal.derivation.schedules import Plan, replaced
 from ncd_formal.derivation.signomials import Signomial, total
 from ncd_formal.sizes import variable
-from ncd_formal.wires import Argument, Term, input_at, subterms, term
+from ncd_formal.wires import Term, input_at
 
 
 def cut(plan: Plan) -> tuple[Plan, ...]:
@@ -39,7 +39,7 @@ def cut(plan: Plan) -> tuple[Plan, ...]:
         contracted = str(node.args[1])
         made.append(Plan(plan.context, node, layout, contracted, contracted))
         written[node] = input_at(f"intermediate {number}", map(variable, axes))
-    return (*made, replace(plan, term=_replaced(plan.term, written)))
+    return (*made, replace(plan, term=replaced(plan.term, written)))
 
 
 def _inner(plan: Plan) -> list[Term]:
@@ -60,14 +60,6 @@ def _inner(plan: Plan) -> list[Term]:
     return sorted(found, key=str)
 
 
-def _replaced(root: Term, new: dict[Term, Term]) -> Term:
-    made: dict[Term, Term] = {}
-    for node in subterms(root):
-        args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
-        made[node] = new.get(node) or term(node.op, *args)
-    return made[root]
-
-
 def combined(costs: Sequence[Cost]) -> Cost:
     """The cost of dispatches one after another: what they move, work and take adds up."""
     first = costs[0]
@@ -78,6 +70,7 @@ def combined(costs: Sequence[Cost]) -> Cost:
         formula=" + ".join(c.formula for c in costs),
         memory_formula=" or ".join(dict.fromkeys(c.memory_formula for c in costs)),
         flops_formula=" + ".join(c.flops_formula for c in costs if c.flops_formula != "0"),
+        operations=total(c.operations for c in costs),
         group_formula=" then ".join(c.group_formula for c in costs),
         step_formula=" then ".join(c.step_formula for c in costs if c.step_formula),
         special_formula=_added([c.special_formula for c in costs]),
@@ -96,7 +89,7 @@ def combined(costs: Sequence[Cost]) -> Cost:
         for name, seconds in c.times.items():
             times[name] = times.get(name, 0.0) + seconds
     longest = max(costs, key=lambda c: float(c.time or 0))
-    flops, moved = _sum([c.flops for c in costs]), _sum([c.bytes for c in costs])
+    flops, loaded = _sum([c.flops for c in costs]), _sum([c.device_bytes for c in costs])
     timed = all(c.time != "" for c in costs)
     return replace(
         formulas,
@@ -105,11 +98,13 @@ def combined(costs: Sequence[Cost]) -> Cost:
         memory=max(int(c.memory) for c in costs),
         flops=int(flops),
         special=int(_sum([c.special for c in costs])),
-        bytes=moved if first.bytes != "" else "",
+        bytes=_sum([c.bytes for c in costs]) if first.bytes != "" else "",
+        device_bytes=loaded if first.device_bytes != "" else "",
+        sharing=None,
         times=times,
         time=_sum([c.time for c in costs]) if timed else "",
         bound=longest.bound,
-        intensity=flops / moved if moved else "",
+        intensity=flops / loaded if loaded else "",
     )
 
 

@@ -8,9 +8,10 @@ Source: FlashAttention on a Napkin, section 5 (the normal form as initialise, lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ncd_formal.derivation.cost import value
 from ncd_formal.derivation.refinement import Contraction, InnerLoop
 from ncd_formal.derivation.schedules import Plan, components
 from ncd_formal.errors import InputError
@@ -51,45 +52,77 @@ def inner_loop(
     rows, column = order[-2], order[-1]
     made: dict[Term, str] = {}
     found: list[Contraction] = []
+    for part in products(plan):
+        left, right = _sides(part, rows, made)
+        if right not in types:
+            raise InputError(f"input {right!r} has no type")
+        extent = value(plan.context.axes[column if part.streams else part.axis], sizes)
+        found.append(
+            Contraction(
+                part.name,
+                left,
+                right,
+                extent if part.streams else blocking.stream,
+                blocking.stream if part.streams else extent,
+                types[right],
+                state,
+                blocking.columns if part.streams else blocking.depth,
+                part.streams,
+            )
+        )
+        if not part.streams:
+            made[part.node] = part.name
     states = special = 0
+    for node in subterms(plan.term):
+        if node.op == "Reduce" and node.args[1] == plan.tile and node.children[0].op in RESCALING:
+            values = components(_unmasked(node.children[1]))
+            states += 1 + sum(each.op == "Constant" for each in values)
+            special += blocking.stream + 1
+    return InnerLoop(tuple(found), blocking.stream, special, states, states > 0, state)
+
+
+RESCALING = frozenset({"RescaledSum"})
+"""The monoids whose elements carry a score that rescales what was summed."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A sum of products in an inner loop."""
+
+    name: str
+    node: Term
+    """The reduction, or the fold whose component it is."""
+    factors: tuple[Term, ...]
+    """What is multiplied: the summand, and the score of a fold that weighs it."""
+    axis: str
+    """The axis that is summed; that of a block for a fold over the stream."""
+    streams: bool
+
+
+def products(plan: Plan) -> Iterator[Product]:
+    """The sums of products of a plan's inner loop, each after what it is made of."""
+    number = 0
     for node in subterms(plan.term):
         if node.op != "Reduce" or node.args[1] == plan.block:
             continue
         monoid, body = node.children
         streams = node.args[1] == plan.tile
-        if streams and body.op == "Select":  # the end of a masked axis
-            body = body.children[1]
-        summands = [body] if monoid.op == "Sum" and body.op == "Mul" else []
-        if monoid.op == "RescaledSum":
-            values = components(body)
-            summands = [value for value in values if value.op != "Constant"]
-            states += 1 + len(values) - len(summands)
-            special += blocking.stream + 1
-        for summand in summands:
-            sources = _sources(summand, made)
-            if monoid.op == "RescaledSum":
-                sources |= _sources(body.children[0], made)
-            left, right = _sides(sources, rows, made)
-            if right not in types:
-                raise InputError(f"input {right!r} has no type")
-            whole = column if streams else str(node.args[1])
-            extent = plan.context.axes[whole].evaluate(sizes)
-            found.append(
-                Contraction(
-                    f"result {len(found) + 1}",
-                    left,
-                    right,
-                    extent if streams else blocking.stream,
-                    blocking.stream if streams else extent,
-                    types[right],
-                    state,
-                    blocking.columns if streams else blocking.depth,
-                    streams,
-                )
-            )
-            if not streams:
-                made[node] = found[-1].name
-    return InnerLoop(tuple(found), blocking.stream, special, states, states > 0, state)
+        if streams:
+            body = _unmasked(body)
+        summands: list[tuple[Term, ...]] = []
+        if monoid.op == "Sum" and body.op == "Mul":
+            summands = [(body,)]
+        if monoid.op in RESCALING:
+            score = body.children[0]
+            summands = [(each, score) for each in components(body) if each.op != "Constant"]
+        for factors in summands:
+            number += 1
+            yield Product(f"result {number}", node, factors, str(node.args[1]), streams)
+
+
+def _unmasked(body: Term) -> Term:
+    """What is folded, without the end of a masked axis."""
+    return body.children[1] if body.op == "Select" else body
 
 
 def _sources(root: Term, made: Mapping[Term, str]) -> dict[Term, None]:
@@ -105,7 +138,8 @@ def _sources(root: Term, made: Mapping[Term, str]) -> dict[Term, None]:
     return found
 
 
-def _sides(sources: Mapping[Term, None], rows: str, made: Mapping[Term, str]) -> tuple[str, str]:
+def _sides(part: Product, rows: str, made: Mapping[Term, str]) -> tuple[str, str]:
+    sources = {node: None for factor in part.factors for node in _sources(factor, made)}
     names = {node: made.get(node) or str(node.args[0]) for node in sources}
     left = [name for node, name in names.items() if rows in node.axes]
     right = [name for node, name in names.items() if rows not in node.axes]

@@ -10,6 +10,7 @@ Source: FlashAttention on a Napkin, sections 2 and 4 (a machine is a graph of le
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,10 @@ class Level:
     """Bytes a second into all of them together, from the level above; 0 where it is not known."""
     cache: bool = False
     """Whether hardware fills it: it is shared, and no tile is placed in it."""
+    serves: float = 0.0
+    """Bytes a second from all caches of this level to what shares them; 0 where not known."""
+    bus: tuple[float, float] | None = None
+    """The bits of a memory's bus, and transfers a second: what its bandwidth follows from."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,10 @@ class Machine:
     def flops(self) -> float:
         """Operations a second in contractions of the machine's type; 0 where it is not known."""
         return self.rates.get(self.dtype, 0.0)
+
+    def matrix_depth(self, dtype: str) -> int:
+        """The least depth of a matrix instruction: as many bytes in every type."""
+        return max(1, int(self.matrix[2] * self.bytes_per_value / BYTES[dtype]))
 
     @property
     def special_rate(self) -> float:
@@ -193,6 +202,11 @@ def read(path: Path) -> Machine:
         raise reader.error("dtype", f"[rates] has no {made.dtype!r}")
     if not made.bandwidth:
         raise reader.error("levels", f"{made.on_chip!r} has no bandwidth")
+    for level in levels:
+        carried = math.prod(level.bus) / 8 if level.bus else made.bandwidth
+        if abs(made.bandwidth - carried) > 0.02 * carried:
+            why = f"the bus of {level.name} carries {carried:.4g} bytes a second"
+            raise reader.error("levels", f"{why}, but {made.bandwidth:.4g} reach {made.on_chip}")
     return made
 
 
@@ -203,8 +217,12 @@ def _level(part: _Reader) -> Level:
         part.whole("count", 1),
         part.number("bandwidth", 0.0),
         part.flag("cache"),
+        part.number("serves", 0.0),
+        part.bus(),
     )
     part.nothing_else()
+    if level.serves and not level.cache:
+        raise part.error("serves", "is for a cache")
     return level
 
 
@@ -270,6 +288,15 @@ class _Reader:
         if not isinstance(value, bool):
             raise self.error(key, f"wants true or false, not {value!r}")
         return value
+
+    def bus(self) -> tuple[float, float] | None:
+        value = self._get("bus", ())
+        if value == ():
+            return None
+        fits = isinstance(value, list) and [type(v) in (int, float) and v > 0 for v in value]
+        if fits != [True, True]:
+            raise self.error("bus", f"wants bits and transfers a second, not {value!r}")
+        return float(value[0]), float(value[1])
 
     def numbers(self, key: str, count: int) -> list[int]:
         value = self._get(key, None)

@@ -9,9 +9,9 @@ Source: Williams, Waterman, Patterson, Roofline (2009).
 from __future__ import annotations
 
 import math
-from html import escape
 
 from ncd_formal.derivation import Costed
+from ncd_formal.derivation.drawings import document, line, text
 from ncd_formal.errors import InputError
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 70, 20, 40, 50
@@ -47,42 +47,28 @@ def drawing(costed: Costed) -> str:
     start = low + math.log10(machine.bandwidth)
     roof = [(low, start), (math.log10(ridge), ceiling), (high, ceiling)]
     path = " ".join(f"{x(a)},{y(b)}" for a, b in roof)
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        'font-family="sans-serif" font-size="12">'
-    )
     parts = [
-        opening,
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 22, f"{costed.name} on {machine.title or machine.name}", "start"),
+        text(LEFT, 22, f"{costed.name} on {machine.title or machine.name}", "start"),
     ]
     for decade in range(int(low), int(high) + 1):
-        parts.append(_line(x(decade), y(bottom), x(decade), y(top)))
-        parts.append(_text(x(decade), HEIGHT - BOTTOM + 18, _power(decade), "middle"))
+        parts.append(line(x(decade), y(bottom), x(decade), y(top)))
+        parts.append(text(x(decade), HEIGHT - BOTTOM + 18, _power(decade), "middle"))
     for decade in range(int(bottom), int(top) + 1):
-        parts.append(_line(x(low), y(decade), x(high), y(decade)))
-        parts.append(_text(LEFT - 8, y(decade) + 4, _power(decade), "end"))
+        parts.append(line(x(low), y(decade), x(high), y(decade)))
+        parts.append(text(LEFT - 8, y(decade) + 4, _power(decade), "end"))
     parts += [
         f'<polyline points="{path}" fill="none" stroke="#1f4e9c" stroke-width="2"/>',
-        _text((LEFT + WIDTH) / 2, HEIGHT - 12, "operations for each byte moved", "middle"),
-        _text(LEFT, 36, "operations a second", "start"),
-        _text(x(math.log10(ridge)), y(ceiling) - 8, f"ridge {ridge:.0f}", "middle"),
+        text((LEFT + WIDTH) / 2, HEIGHT - 12, "operations for each byte moved", "middle"),
+        text(LEFT, 36, "operations a second", "start"),
+        text(x(math.log10(ridge)), y(ceiling) - 8, f"ridge {ridge:.0f}", "middle"),
     ]
     if placed:
         parts.append(f'<circle cx="{x(at)}" cy="{y(reached)}" r="5" fill="#c03020"/>')
         label = f"{cost.intensity:.3g}, bound by {cost.bound}"
-        parts.append(_text(x(at) + 8, y(reached) + 16, label, "start"))
+        parts.append(text(x(at) + 8, y(reached) + 16, label, "start"))
     else:
-        parts.append(_text((LEFT + WIDTH) / 2, HEIGHT / 2, "nothing is contracted", "middle"))
-    return "\n".join((*parts, "</svg>")) + "\n"
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#dddddd"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
+        parts.append(text((LEFT + WIDTH) / 2, HEIGHT / 2, "nothing is contracted", "middle"))
+    return document(WIDTH, HEIGHT, parts)
 
 
 def _power(decade: int) -> str:

@@ -9,7 +9,7 @@ Source: FlashAttention on a Napkin, section 3 and appendix A (head, body and tai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Union
 
@@ -18,7 +18,7 @@ from ncd_formal.derivation.nests import Access, Nest, Pass, Triangle, grouped_ax
 from ncd_formal.derivation.signomials import Signomial, product, signomial, total
 from ncd_formal.derivation.streaming import StreamedForm
 from ncd_formal.sizes import Polynomial, size, variable
-from ncd_formal.wires import Term, indices_of, is_axis, subterms
+from ncd_formal.wires import Argument, Term, indices_of, is_axis, subterms, term
 
 SPECIAL = frozenset({"Exp", "Log", "Sqrt", "Inverse", "Function"})
 """The operators that special-function units compute."""
@@ -314,3 +314,12 @@ def _points(plan: Plan, nest: Nest | None, axes: frozenset[str]) -> Signomial:
             extent = plan.extent(t.grouped)
             volume = volume * (extent + nest.tile(t.grouped)) / (2 * extent)
     return volume
+
+
+def replaced(root: Term, new: Mapping[Term, Term]) -> Term:
+    """A term with others in place of some of its parts."""
+    made: dict[Term, Term] = {}
+    for node in subterms(root):
+        args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
+        made[node] = new.get(node) or term(node.op, *args)
+    return made[root]

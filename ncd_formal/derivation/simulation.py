@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import count, product
 
 from ncd_formal.derivation.nests import Access, Nest
 from ncd_formal.sizes import size
@@ -45,9 +45,13 @@ class _Chip:
     def __init__(self) -> None:
         self.held: dict[object, set[Address]] = {}
         self.loads = self.stores = self.peak = 0
+        self.moments: dict[tuple[object, int], set[Address]] = {}
+        """What was loaded at each moment of a group, by what for and how often before."""
 
-    def load(self, holder: object, addresses: set[Address]) -> None:
+    def load(self, holder: object, addresses: set[Address], use: object) -> None:
         self.loads += len(addresses)
+        before = next(k for k in count() if (use, k) not in self.moments)
+        self.moments[use, before] = addresses
         self.make(holder, addresses)
 
     def make(self, holder: object, addresses: set[Address]) -> None:
@@ -70,18 +74,41 @@ def walk(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int]) -> Coun
 
     Errors: OffChip where the schedule uses what it has not loaded; KeyError for a missing tile.
     """
+    return _walk(nest, sizes, tiles, {})[0]
+
+
+def walk_together(
+    nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int], side: Mapping[str, int]
+) -> int:
+    """The values that cross where groups side by side load in step what they all need once.
+
+    ``side`` gives for each grouped axis how many neighbours share; stores are not shared.
+    """
+    return _walk(nest, sizes, tiles, side)[1]
+
+
+def _walk(
+    nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int], side: Mapping[str, int]
+) -> tuple[Counts, int]:
     extents = {axis: extent.evaluate(sizes) for axis, extent in nest.extents.items()}
     chip = _Chip()
     points = 0
     tiles = {**tiles, **dict.fromkeys(nest.single, 1)}
     nest = _at_sizes(nest, sizes)
     blocks = [_blocks(extents[axis], tiles[axis]) for axis in nest.cut]
+    together: dict[object, set[Address]] = {}
     for group in product(*blocks):
         ranges = {axis: range(size) for axis, size in extents.items()}
         ranges.update(zip(nest.cut, group, strict=True))
         points += _run_group(nest, chip, ranges, tiles)
         assert not chip.held
-    return Counts(chip.loads, chip.stores, chip.peak, points)
+        places = zip(nest.cut, group, strict=True)
+        team = tuple(part.start // tiles[axis] // side.get(axis, 1) for axis, part in places)
+        for moment, addresses in chip.moments.items():
+            together.setdefault((team, moment), set()).update(addresses)
+        chip.moments.clear()
+    counted = Counts(chip.loads, chip.stores, chip.peak, points)
+    return counted, sum(map(len, together.values())) + chip.stores
 
 
 def _at_sizes(nest: Nest, sizes: Mapping[str, int]) -> Nest:
@@ -107,6 +134,7 @@ def _run_group(
     points = 0
     # What a group holds: the same addresses of a kept array are held once for all their readers.
     holders: dict[object, tuple[int, int, set[Address]]] = {}
+    used: dict[object, Access] = {}
     for number, step in enumerate(nest.passes):
         for a in step.reads:
             if step.stream in a.axes and a.name not in nest.kept:
@@ -115,10 +143,11 @@ def _run_group(
             holder: object = frozenset(addresses) if a.name in nest.kept else a
             first = holders[holder][0] if holder in holders else number
             holders[holder] = (first, number, addresses)
+            used.setdefault(holder, a)
     for number, step in enumerate(nest.passes):
         for held, (first, _, addresses) in holders.items():
             if first == number:
-                chip.load(held, addresses)
+                chip.load(held, addresses, (number, used[held]))
         accumulators = [a for a in step.writes if step.stream not in a.axes]
         for k, a in enumerate(accumulators):
             chip.make(("output", k), _addresses(a, ranges))
@@ -127,7 +156,7 @@ def _run_group(
             moving = [a for a in dict.fromkeys(step.reads) if a.name not in nest.kept]
             moving = [a for a in moving if step.stream in a.axes]
             for a in moving:
-                chip.load(("read", a), _addresses(a, inside))
+                chip.load(("read", a), _addresses(a, inside), (number, a))
             appended = [a for a in step.writes if step.stream in a.axes]
             for a in appended:
                 chip.make(("write", a), _addresses(a, inside))

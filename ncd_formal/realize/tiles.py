@@ -411,7 +411,7 @@ class _Measure:
         self.matrices: set[Term] = set()
         self.shapes: set[tuple[str, ...]] = set()
         self.works: list[Term] = []
-        """Contractions and scores inside blocks: what is worth doing once."""
+        """Contractions inside blocks: what is worth doing once."""
         stack, seen = [root], {root}
         while stack:
             for needed in self._visit(stack.pop()):
@@ -437,7 +437,6 @@ class _Measure:
                 return (body,)
             if monoid.op == "RescaledSum" and body.op == "Tuple":
                 score, value = body.children
-                self.works.append(score)
                 needed = [score]
                 for part in leaves(value):
                     needed += self._contraction(axis, product_of(part), (self._within(score),))

@@ -102,7 +102,7 @@ class _File:
         self.form = form
         self.inputs = inputs
         self.plan = plan(form, tuple(inputs))
-        self.name = _identifier(name)
+        self.name = identifier(name)
         self.kernel = f"{self.name}_kernel"
         self.symbols = Symbols(self.plan, inputs, {self.name, self.kernel})
         self.blackboard = _Blackboard(form, self.plan, self.symbols, tuple(inputs))
@@ -537,7 +537,8 @@ def _nested(names: NameTree) -> str:
     return names if isinstance(names, str) else f"({_nested(names[0])}, {_nested(names[1])})"
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
+    """What the function of a program of this name is called."""
     clean = re.sub(r"\W+", "_", name).strip("_") or "program"
     clean = f"_{clean}" if clean[0].isdigit() else clean
     return f"{clean}_" if keyword.iskeyword(clean) else clean

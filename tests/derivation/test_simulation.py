@@ -141,7 +141,9 @@ def test_a_triangle_visits_no_more_blocks_than_it_needs() -> None:
 
 
 def test_a_walk_notices_an_operand_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgets(chip: simulation._Chip, holder: object, addresses: set[simulation.Address]) -> None:
+    Addresses = set[simulation.Address]
+
+    def forgets(chip: simulation._Chip, holder: object, addresses: Addresses, _: object) -> None:
         chip.make(holder, {a for a in addresses if a[0] != "b"})
 
     monkeypatch.setattr(simulation._Chip, "load", forgets)

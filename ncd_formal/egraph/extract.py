@@ -80,11 +80,14 @@ def _solve(
     """For each class in use one node, at least total cost, no class below itself."""
     import z3
 
-    solver = z3.Optimize()
+    # In a context of its own: of forms that cost the same, the choice does not depend on what was
+    # solved before.
+    own = z3.Context()
+    solver = z3.Optimize(ctx=own)
     solver.set("timeout", int(1000 * seconds))
     names = {c: k for k, c in enumerate(needed)}
-    used = {c: z3.Bool(f"class{k}") for c, k in names.items()}
-    level = {c: z3.Int(f"level{k}") for c, k in names.items()}
+    used = {c: z3.Bool(f"class{k}", own) for c, k in names.items()}
+    level = {c: z3.Int(f"level{k}", own) for c, k in names.items()}
     picked: dict[tuple[Any, int], Any] = {}
     total = []
     solver.add(used[start])
@@ -93,12 +96,12 @@ def _solve(
         for number, node in enumerate(classes[c]):
             if c in node.children:
                 continue
-            chosen = picked[c, number] = z3.Bool(f"node{names[c]}-{number}")
+            chosen = picked[c, number] = z3.Bool(f"node{names[c]}-{number}", own)
             options.append(chosen)
             total.append(z3.If(chosen, node.cost, 0))
             for child in dict.fromkeys(node.children):
                 solver.add(z3.Implies(chosen, z3.And(used[child], level[child] < level[c])))
-        solver.add(z3.Implies(used[c], z3.Or(options)))
+        solver.add(z3.Implies(used[c], z3.Or(*options, own)))
     solver.minimize(z3.Sum(total))
     if solver.check() != z3.sat:
         return None

@@ -41,7 +41,7 @@ Steps
 Conditions
     m >= 1: checked at launch
 Certificate
-    sha256 3e2406ab0bea1b38af9775e83cadf38719e777d518daa7f300c4c64b4c25316b
+    sha256 1d7cc8fcdea4e4d333918f473a22bcc28f9bf175b26c51542e3f71871e63b250
 """
 
 import math

@@ -16,8 +16,9 @@ The normal form of a term:
 
 Products over sums stay as they are unless ``expand`` is asked for, of one sum (``linear``) or of
 several, and axes of few indices unless ``unroll`` is.  With ``gather``, the exponentials
-and truth values under a sum are one exponential again, of a score that is −∞ where masked: the form
-that the laws of rescaled sums are about.  With ``contract``, products go under sums instead of
+and truth values under a sum are one exponential again, of a score that is −∞ where masked, and a
+quotient of two sums of exponentials stays one, inside other sums: the forms that the laws of
+rescaled sums are about.  With ``contract``, products go under sums instead of
 out of them, and bound axes are named by what they bind, so that contractions in any order meet.
 With ``witness``, a masked sum of positive numbers shows one that is not masked: a form whose facts
 say that the sum is positive.
@@ -183,10 +184,15 @@ class Normaliser:
         if not self._associate(factors):
             return self._mul_extended(a, b)
         product = self._mul(a, b)
-        return self._pull_sum(product) if self.contract else self._distribute(product)
+        if self.contract or self.gather:
+            return self._pull_sum(product)
+        return self._distribute(product)
 
     def _pull_sum(self, product: Term) -> Term:
-        """A product with a sum among its factors as a sum over the product."""
+        """A product with a sum among its factors as a sum over the product.
+
+        With ``gather``, only what divides a sum of exponentials inside goes under the sum.
+        """
         factors = list(_factors(product))
         for chosen in factors:
             if len(factors) == 1 or chosen.op != "Reduce" or chosen.children[0] is not SUM:
@@ -194,7 +200,21 @@ class Normaliser:
             axis = str(chosen.args[1])
             others = list(factors)
             others.remove(chosen)
-            rest, body = self._comb(others), chosen.children[1]
+            body = chosen.children[1]
+            if self.gather:
+                inner = list(_factors(body))
+                moved = [f for f in others if _divides(f, inner)]
+                if moved and self.allows("sum-mul", x=axis, c=self._comb(moved), a=body):
+                    kept, rest = [f for f in others if f not in moved], self._comb(moved)
+                    self._mul(rest, chosen)
+                    self.back("sum-mul", x=axis, c=rest, a=body)
+                    inside = self.reduce(SUM, axis, self.mul(rest, body))
+                    if not kept:
+                        return inside
+                    self._mul(self._comb(kept), self._mul(rest, chosen))
+                    return self.mul(self._comb(kept), inside)
+                continue
+            rest = self._comb(others)
             # A number comes out of a sum again.
             if rest.op == "Constant" or not self.judge.context.stands_alone(axis):
                 continue
@@ -973,6 +993,9 @@ class Normaliser:
             return split
         if body.op == "Mul":
             outside, inside = self._divide_factors(axis, list(_factors(body)))
+            if self.gather:
+                inside = [f for f in _factors(body) if f in inside or _divides(f, inside)]
+                outside = [f for f in outside if f not in inside]
             if self.contract:  # everything stays under the sums but the number
                 inside = [f for f in _factors(body) if f.op != "Constant"]
                 outside = [f for f in outside if f.op == "Constant"]
@@ -1210,6 +1233,18 @@ def _summand_key(a: Term) -> tuple[int, str]:
 
 def _is_masked(a: Term) -> bool:
     return a.op == "Select" and a.children[2] is NEGATIVE_INFINITY
+
+
+def _sums_exponentials(a: Term) -> bool:
+    return a.op == "Reduce" and any(f.op == "Exp" for f in _factors(a.children[1]))
+
+
+def _divides(divisor: Term, factors: list[Term]) -> bool:
+    """Whether 1/Σ exp(…) stands beside a sum of exponentials over the same axis."""
+    over = {f.args[1] for f in factors if _sums_exponentials(f)}
+    return divisor.op == "Inverse" and any(
+        _sums_exponentials(node) and node.args[1] in over for node in subterms(divisor)
+    )
 
 
 _CONSTANT_REDUCTIONS = {

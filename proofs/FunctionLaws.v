@@ -16,6 +16,15 @@ Proof.
     rewrite <- exp_Ropp. f_equal. f_equal. ring.
   - decide_reals; cbn; decide_reals; try reflexivity; lra.
 Qed.
+Lemma vexp_quotient x y z :
+  vmul (vexp x) (vinv (vmul (vexp y) z)) = vmul (vexp (vadd x (vmul (Fin (-1)) y))) (vinv z).
+Proof.
+  destruct x as [a| |], y as [b| |], z as [c| |]; cbn; decide_reals; cbn; decide_reals;
+    try reflexivity; try lra; try (pose proof (exp_pos b); nra).
+  all: f_equal; try ring.
+  all: rewrite exp_plus; replace (-1 * b) with (- b) by ring; rewrite exp_Ropp.
+  all: pose proof (exp_pos b); field; split; lra.
+Qed.
 Lemma vexp_vlog x : nonnegative_or_undefined x -> vexp (vlog x) = x.
 Proof. value_cases; decide_reals; cbn; f_equal; try lra. now apply exp_ln. Qed.
 Lemma vlog_vexp x : vlog (vexp x) = x.

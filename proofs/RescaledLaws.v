@@ -2,7 +2,7 @@
 
 From Ncd Require Import Values.
 From Coq Require Import Reals Lra QArith Qreals ZArith List Bool Lia FunctionalExtensionality.
-From Ncd Require Import Folds Monoids Sizes Contexts Wires Facts Laws Table.
+From Ncd Require Import Folds Monoids Sizes Contexts Wires Facts Laws Table ArithmeticLaws FunctionLaws.
 From Ncd Require Import ReductionLaws.
 From Ncd Require RescaledSums.
 Import ListNotations.
@@ -144,6 +144,9 @@ Proof.
   - intros i Hi. apply has_positive. fact_under K0.
   - f_equal; [|f_equal]; apply weighted_sum_ext; intros; auto; apply (K1 M ok splits).
 Qed.
+
+Lemma sound_exp_quotient : law_sound law_exp_quotient.
+Proof. by_value vexp_quotient. Qed.
 
 Lemma sound_rescale_first : law_sound law_rescale_first.
 Proof. open_law. at_path p. now rescaled. Qed.

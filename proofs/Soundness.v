@@ -121,6 +121,7 @@ Proof.
   apply Forall_cons; [exact sound_rescale_sum|].
   apply Forall_cons; [exact sound_rescale_sum_one|].
   apply Forall_cons; [exact sound_rescale_quotient|].
+  apply Forall_cons; [exact sound_exp_quotient|].
   apply Forall_cons; [exact sound_rescale_first|].
   apply Forall_cons; [exact sound_rescale_second|].
   apply Forall_cons; [exact sound_rescale_tuple|].

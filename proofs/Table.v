@@ -586,6 +586,11 @@ Definition law_rescale_quotient := Law "rescale-quotient"
   (Op (Plain Mul) [Op (Plain First) [Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain Tuple) [Var 1; Var 2]]]]]; Op (Plain Inverse) [Op (Plain Second) [Op (Plain Second) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Op (Plain Tuple) [Var 1; Var 2]]]]]]])
   [Known no_infinity_fact 1; Known positive_fact 2; IsNumber 0]%nat.
 
+Definition law_exp_quotient := Law "exp-quotient"
+  (Op (Plain Mul) [Op (Plain Exp) [Var 0]; Op (Plain Inverse) [Op (Plain Mul) [Op (Plain Exp) [Var 1]; Var 2]]])
+  (Op (Plain Mul) [Op (Plain Exp) [Op (Plain Add) [Var 0; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 1]]]; Op (Plain Inverse) [Var 2]])
+  [].
+
 Definition law_rescale_first := Law "rescale-first"
   (Op (Plain First) [Op (AnyReduce (MonoidIs RescaledSum) 0) [Op (Plain Tuple) [Var 0; Var 1]]])
   (Op (AnyReduce (MonoidIs Max) 0) [Var 0])
@@ -738,6 +743,7 @@ Definition table : list law := [
   law_rescale_sum;
   law_rescale_sum_one;
   law_rescale_quotient;
+  law_exp_quotient;
   law_rescale_first;
   law_rescale_second;
   law_rescale_tuple;

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
 
 from ncd_formal.certificate import Certificate, Goal
 from ncd_formal.conditions import Context, Split, witness
 from ncd_formal.elaboration import Output
 from ncd_formal.errors import InputError
-from ncd_formal.normalisation import Normaliser
-from ncd_formal.proving import Proof
+from ncd_formal.normalisation import BudgetError, Normaliser
+from ncd_formal.proving import EXPAND_STEPS, Proof
 from ncd_formal.rules import table
 from ncd_formal.sizes import fresh_names, variable
 from ncd_formal.wires import Argument, Term, subterms
@@ -29,6 +31,13 @@ RULESETS = ("simplify", "rescale", "blocks", "commute", "associate", "functions"
 LAWS = frozenset({"mul-comm", "mul-assoc", "log-mul"})
 """The laws that lead to streamed forms: of the last three rulesets, only those of ``LAWS``, which
 bring the sums of a quotient side by side."""
+
+LAST = "shift"
+"""Applied once, to what the others lead to: what it makes, they would only regroup."""
+
+WRITINGS: tuple[Literal["numbers", "all"], ...] = ("numbers", "all")
+"""How products over sums are written: as they are, and written out where that takes several passes,
+so that a sum that waits for another one, such as Σ (x − μ)², becomes sums that do not."""
 
 PASS_COST, UNSPLIT_COST, REDUCTION_COST, OVERFLOW_COST = 10_000, 1_000_000, 10, 1_000
 """A fold over blocks reads its operands once; a fold over the whole axis cannot be streamed; an
@@ -47,6 +56,9 @@ class StreamedForm:
     """The axis that counts the blocks."""
     tile: str
     """The axis within a block."""
+    part: str | None
+    """The axis that counts the parts, where the axis is first cut in parts that do not wait for
+    one another, each passed over by blocks: a fold over the parts combines their states."""
     passes: int
     """How many folds over the blocks wait for one another; independent ones are one pass."""
     certificate: Certificate
@@ -74,12 +86,14 @@ def streamable_axes(root: Term) -> tuple[str, ...]:
 
 
 def stream(output: Output, context: Context, axis: str | None = None, masked: bool = True,
-           timeout: float = 30.0) -> StreamedForm:  # fmt: skip
+           timeout: float = 30.0, parts: bool = False) -> StreamedForm:  # fmt: skip
     """The form of an output that passes over ``axis`` the fewest times.
 
-    Without ``axis``, each outermost reduction is tried.  With ``masked``, the tile may have any
-    size, and the last block leaves out what lies past the end; without, the axis must be written
-    as a product, blocks · tile.
+    Without ``axis``, each outermost reduction is tried; of equal passes, those whose state has the
+    fewest axes that are reduced later are best.  With ``masked``, the tile may have any size, and
+    the last block leaves out what lies past the end; without, the axis must be written as a
+    product, blocks · tile.  With ``parts``, the blocks are dealt out to parts that are passed over
+    independently and combined by the same monoid: split-K, and split-KV in decoding.
 
     Errors: InputError where nothing is reduced, or no form with blocks was found.
     """
@@ -88,14 +102,18 @@ def stream(output: Output, context: Context, axis: str | None = None, masked: bo
     candidates = (axis,) if axis is not None else streamable_axes(normal)
     if not candidates:
         raise InputError("nothing is reduced here, so there is nothing to stream")
-    forms = [
-        form
-        for candidate in candidates
-        if (form := _stream(output, context, candidate, masked, timeout)) is not None
-    ]
-    if not forms:
+    ranked: list[tuple[tuple[int, int], StreamedForm]] = []
+    for writing, candidate in product(WRITINGS, candidates):
+        if ranked and writing != WRITINGS[0] and min(rank for rank, _ in ranked)[0] == 1:
+            break
+        form = _stream(output, context, candidate, masked, parts, writing, timeout)
+        if form is not None:
+            ranked.append(((form.passes, _growth(form)), form))
+            if ranked[-1][0] == (1, 0):
+                break
+    if not ranked:
         raise InputError(f"no streamed form was found for {', '.join(candidates)}")
-    return min(forms, key=lambda form: form.passes)
+    return min(ranked, key=lambda found: found[0])[1]
 
 
 def split_axis(context: Context, axis: str, masked: bool) -> tuple[Context, str, str]:
@@ -131,31 +149,75 @@ def split_axis(context: Context, axis: str, masked: bool) -> tuple[Context, str,
     return split, block, tile
 
 
+def deal_out(context: Context, block: str) -> tuple[Context, str, str]:
+    """The context with the blocks of a masked split dealt out to parts: their axis, and a part's.
+
+    The parts are as many as one likes, each of as many consecutive blocks.
+
+    Errors: InputError where the number of blocks is not free: the split is exact.
+    """
+    count = context.axes[block]
+    label = block.rsplit("_block", maxsplit=1)[0]
+    if not any(s.masked and s.outer == block for s in context.splits.values()):
+        raise InputError(f"{label} is split exactly: only blocks of any number are dealt out")
+    sizes = {v for extent in context.axes.values() for v in extent.variables} | set(context.lower)
+    names = {a.split(".")[0] for a in context.axes}
+    part = next(fresh_names(f"{label}_part", names)) + ".0"
+    step = next(fresh_names(f"{label}_step", names)) + ".0"
+    parts = variable(next(fresh_names(f"{label}_parts", sizes)))
+    steps = variable(next(fresh_names(f"{label}_steps", sizes)))
+    (blocks,) = count.variables
+    dealt = {blocks: parts * steps}
+    axes = {**context.axes, block: parts * steps, part: parts, step: steps}
+    assumptions = tuple(a.substitute(dealt) for a in context.assumptions)
+    splits = {**context.splits, block: Split(part, step)}
+    return replace(context, axes=axes, assumptions=assumptions, splits=splits), part, step
+
+
 def _stream(
-    output: Output, whole: Context, axis: str, masked: bool, timeout: float
+    output: Output,
+    whole: Context,
+    axis: str,
+    masked: bool,
+    parts: bool,
+    writing: Literal["numbers", "all"],
+    timeout: float,
 ) -> StreamedForm | None:
     from ncd_formal.egraph.extract import cheapest
     from ncd_formal.egraph.run import Budget, Graph
 
     context, block, tile = split_axis(whole, axis, masked)
+    unsplit, part = {axis}, None
+    if parts:
+        unsplit.add(block)
+        context, part, block = deal_out(context, block)
     proof = Proof(context, [], timeout)
     proof.closure.add(output.term)
-    normal = Normaliser(proof.judge, proof.record_step, gather=True)(output.term)
+    normalise = Normaliser(
+        proof.judge, proof.record_step, writing, gather=True, budget=EXPAND_STEPS
+    )
+    try:
+        normal = normalise(output.term)
+    except BudgetError:
+        return None
 
     def cost(op: str, literals: Sequence[Argument | None]) -> int:
         if op != "Reduce":
             return OVERFLOW_COST if op == "Exp" else 1
-        where = {block: PASS_COST, axis: UNSPLIT_COST}
+        where = {block: PASS_COST, **dict.fromkeys(unsplit, UNSPLIT_COST)}
         return where.get(str(literals[1]), REDUCTION_COST)
 
-    rules = [rule for rule in table().values() if rule.ruleset in RULESETS[:3] or rule.name in LAWS]
+    used = {*RULESETS[:3], LAST}
+    rules = [rule for rule in table().values() if rule.ruleset in used or rule.name in LAWS]
     graph = Graph(context, [normal], rules, traced=True)
-    outcome = graph.search(RULESETS, [], Budget(nodes=5_000, seconds=timeout, iterations=16))
+    budget = Budget(nodes=5_000, seconds=timeout, iterations=16)
+    outcome = graph.search(RULESETS, [], budget)
+    last = graph.search((LAST,), [], replace(budget, iterations=1))
     best = cheapest(graph, normal, cost, timeout)
     if best is None:
         return None
-    folds = [n for n in subterms(best) if n.op == "Reduce" and n.args[1] in (block, axis)]
-    if any(fold.args[1] == axis for fold in folds) or not folds:
+    over = {str(node.args[1]) for node in subterms(best) if node.op == "Reduce"}
+    if over & unsplit or block not in over:
         return None
     proof.record(graph.instances())
     if not proof.closure.equal(output.term, best):
@@ -173,10 +235,11 @@ def _stream(
         axis,
         block,
         tile,
+        part,
         _depth(best, block),
         certificate,
-        outcome.nodes,
-        outcome.seconds,
+        last.nodes,
+        outcome.seconds + last.seconds,
     )
 
 
@@ -187,3 +250,11 @@ def _depth(root: Term, block: str) -> int:
         below = max((depth[child] for child in node.children), default=0)
         depth[node] = below + (node.op == "Reduce" and node.args[1] == block)
     return depth[root]
+
+
+def _growth(form: StreamedForm) -> int:
+    """How many axes of the states of the folds over blocks are reduced later."""
+    folds = [n for n in subterms(form.term) if n.op == "Reduce"]
+    state = {a for n in folds if n.args[1] == form.block for a in n.axes}
+    own = {form.axis, form.block, form.tile, form.part}
+    return len(state & {str(n.args[1]) for n in folds} - own)

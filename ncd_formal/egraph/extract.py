@@ -85,23 +85,25 @@ def _solve(
     own = z3.Context()
     solver = z3.Optimize(ctx=own)
     solver.set("timeout", int(1000 * seconds))
+    options = {c: _undominated([n for n in classes[c] if c not in n.children]) for c in needed}
     names = {c: k for k, c in enumerate(needed)}
     used = {c: z3.Bool(f"class{k}", own) for c, k in names.items()}
     level = {c: z3.Int(f"level{k}", own) for c, k in names.items()}
     picked: dict[tuple[Any, int], Any] = {}
     total = []
+    below = _below(options)
     solver.add(used[start])
     for c in needed:
-        options = []
-        for number, node in enumerate(classes[c]):
-            if c in node.children:
-                continue
+        chosen_of_class = []
+        for number, node in enumerate(options[c]):
             chosen = picked[c, number] = z3.Bool(f"node{names[c]}-{number}", own)
-            options.append(chosen)
+            chosen_of_class.append(chosen)
             total.append(z3.If(chosen, node.cost, 0))
             for child in dict.fromkeys(node.children):
-                solver.add(z3.Implies(chosen, z3.And(used[child], level[child] < level[c])))
-        solver.add(z3.Implies(used[c], z3.Or(*options, own)))
+                solver.add(z3.Implies(chosen, used[child]))
+                if c in below[child]:  # only classes that lead to one another can go round
+                    solver.add(z3.Implies(chosen, level[child] < level[c]))
+        solver.add(z3.Implies(used[c], z3.Or(*chosen_of_class, own)))
     solver.minimize(z3.Sum(total))
     if solver.check() != z3.sat:
         return None
@@ -109,8 +111,31 @@ def _solve(
     result: dict[Any, _Node] = {}
     for (c, number), chosen in picked.items():
         if z3.is_true(model.eval(chosen)):
-            result.setdefault(c, classes[c][number])
+            result.setdefault(c, options[c][number])
     return result
+
+
+def _undominated(nodes: Sequence[_Node]) -> list[_Node]:
+    """The nodes of a class without those that cost no less than another and need what it needs."""
+    kept: list[_Node] = []
+    for node in sorted(nodes, key=lambda n: (n.cost, len(set(n.children)))):
+        if not any(set(other.children) <= set(node.children) for other in kept):
+            kept.append(node)
+    return kept
+
+
+def _below(options: dict[Any, list[_Node]]) -> dict[Any, set[Any]]:
+    """For each class those that its forms are made of, at any depth."""
+    below = {c: {child for node in nodes for child in node.children}
+             for c, nodes in options.items()}  # fmt: skip
+    grown = True
+    while grown:
+        grown = False
+        for found in below.values():
+            before = len(found)
+            found.update(*(below[child] for child in tuple(found)))
+            grown |= len(found) > before
+    return below
 
 
 def _build(classes: dict[Any, list[_Node]], choice: dict[Any, _Node], start: Any) -> Term:

@@ -229,11 +229,11 @@ class Normaliser:
 
     def _renamed(self, axis: str, body: Term, taken: Iterable[str]) -> tuple[str, Term]:
         """A sum over another axis of the same size, its body in normal form."""
-        name = self._fresh(axis, {*taken, *body.axes, *bound_axes(body)})
+        name = self.fresh_axis(axis, {*taken, *body.axes, *bound_axes(body)})
         right = self.apply("reduce-rename", m=SUM, x=axis, y=name, a=body)
         return name, self(right.children[1])
 
-    def _fresh(self, like: str, taken: Iterable[str]) -> str:
+    def fresh_axis(self, like: str, taken: Iterable[str]) -> str:
         """An axis of the size of ``like`` whose name is not taken."""
         used = set(taken)
         axes = self.judge.context.axes
@@ -1051,7 +1051,7 @@ class Normaliser:
         for group in groups.values():
             names: list[str] = []
             for _ in group:
-                names.append(self._fresh(group[0], {*free, *names}))
+                names.append(self.fresh_axis(group[0], {*free, *names}))
             ways = [w | dict(zip(order, names, strict=True)) for w in ways
                     for order in permutations(group)]  # fmt: skip
         forms: list[tuple[str, dict[str, str]]] = []
@@ -1073,7 +1073,7 @@ class Normaliser:
         everything = {*bound, *names.values(), *body.axes, *bound_axes(body)}
         aside: dict[str, str] = {}
         for axis in bound:
-            aside[axis] = self._fresh(axis, {*everything, *aside.values()})
+            aside[axis] = self.fresh_axis(axis, {*everything, *aside.values()})
         back = {aside[old]: new for old, new in names.items()}
         for step in (aside, back):
             for depth in reversed(range(len(bound))):

@@ -416,14 +416,15 @@ def _pretty(node: Term, level: int) -> str:
             text = f"{at(0, 1)} + {at(1, 1)}"
         own = 1
     elif op == "Mul":
-        right = args[1]
-        assert isinstance(right, Term)
-        if args[0] is MINUS_ONE:
+        left, right = args
+        assert isinstance(left, Term) and isinstance(right, Term)
+        first = _pretty(left, 3 if _ends_in_reduction(left) else 2)
+        if left is MINUS_ONE:
             text = f"−{at(1, 2)}"
         elif right.op == "Inverse":
-            text = f"{at(0, 2)} / {_pretty(right.args[0], 3)}"  # type: ignore[arg-type]
+            text = f"{first} / {_pretty(right.args[0], 3)}"  # type: ignore[arg-type]
         else:
-            text = f"{at(0, 2)}·{at(1, 2)}"
+            text = f"{first}·{at(1, 2)}"
         own = 2
     elif op == "Inverse":
         text, own = f"1 / {at(0, 3)}", 2
@@ -441,3 +442,10 @@ def _pretty(node: Term, level: int) -> str:
     else:
         text = f"{op.lower()}({', '.join(at(k) for k in range(len(args)))})"
     return f"({text})" if own < level else text
+
+
+def _ends_in_reduction(node: Term) -> bool:
+    """Whether what is written to the right of a product would be read as part of a reduction."""
+    while node.op == "Mul" and node.children[1].op != "Inverse":
+        node = node.children[1]
+    return node.op == "Reduce"

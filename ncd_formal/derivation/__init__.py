@@ -15,21 +15,21 @@ from typing import Any
 from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Context
 from ncd_formal.conditions import assume as assume_sizes
+from ncd_formal.derivation.choice import Choice, choose, other_orders
 from ncd_formal.derivation.cost import Cost, cost
-from ncd_formal.derivation.dispatches import dispatches
-from ncd_formal.derivation.fusion import combined, comparison, cut
+from ncd_formal.derivation.dispatches import Dispatch, dispatches
 from ncd_formal.derivation.machines import Machine, machine
 from ncd_formal.derivation.refined import Refined, refine
-from ncd_formal.derivation.regimes import Candidate, RegimeMap, candidate, rank, regime_map
-from ncd_formal.derivation.schedules import Plan, plan_of, streams_a_window
+from ncd_formal.derivation.regimes import RegimeMap, rank, regime_map
+from ncd_formal.derivation.schedules import Plan, plan_of
 from ncd_formal.derivation.streaming import StreamedForm, stream
+from ncd_formal.derivation.ways import as_written, one_dispatch, ways
 from ncd_formal.elaboration import Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.program import Program
 from ncd_formal.frontends.shapes import extended_inputs, parse_shape, size_names
 from ncd_formal.proof import Instance
 from ncd_formal.rules import table
-from ncd_formal.wires import subterms
 
 __all__ = [
     "Cost",
@@ -64,6 +64,11 @@ class Derivation:
     """Why it is fused or not, where sizes were given and it could be either."""
     unfused: Mapping[str, str] = field(default_factory=dict)
     """The files that run the dispatches of a schedule that is not fused, by name."""
+    parts: tuple[Certificate, ...] = ()
+    """The certificate of each of those dispatches."""
+    others: tuple[str, ...] = ()
+    """The other orders of its contractions, each with where it takes no more operations; looked
+    for where no sizes are given."""
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -84,6 +89,8 @@ class Derivation:
             json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8"
         )
         self.certificate.save(where / "certificate.json")
+        for number, part in enumerate(self.parts, 1):
+            part.save(where / f"dispatch_{number}.json")
 
     def explain(self) -> str:
         """The derivation for people."""
@@ -99,6 +106,7 @@ class Derivation:
         ]
         if self.why:
             lines.append(f"  {'fused' if self.fused else 'not fused'}: {self.why}")
+        lines += [f"  another order: {other}" for other in self.others]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -117,6 +125,7 @@ class Derivation:
             "fused": self.fused,
             "why": self.why,
             "files": list(self.files),
+            "others": list(self.others),
         }
 
 
@@ -131,7 +140,7 @@ def derive(
 
     ``sizes`` gives numbers to sizes, for the cost; the algorithm and its proof hold for all.  With
     sizes, several dispatches are written where they take less than the fused one, or it does not
-    fit.
+    fit, in another order of contractions where that is better.
 
     Errors: InputError where nothing is reduced, where no streamed form was found, where no schedule
     fits the memory, and for inputs that cannot be used.
@@ -141,30 +150,33 @@ def derive(
 
     chosen = machine(hardware)
     program, output, context = _single_output(target, inputs, assume, sizes)
-    form = stream(output, context)
+    form, choice = _chosen(output, context, chosen, sizes)
+    if form is None:
+        form = stream(output, context)
     form.certificate.check()
     kernel = kernel_source(program.name, form, program.inputs, program.conditions)
-    found, fused, why = cost(form, chosen, None), True, ""
-    unfused: Mapping[str, str] = {}
-    if sizes is not None:
-        found, fused, why = _decided(plan_of(form), chosen, sizes)
-    if not fused:
+    way, why = choice.way, choice.why
+    parts: tuple[Dispatch, ...] = ()
+    files: Mapping[str, str] = {}
+    if len(way.plans) > 1:
         try:
-            parts = dispatches(program.name, form, context, program.inputs)
-            unfused = unfused_source(parts, program.inputs, program.conditions)
+            parts = dispatches(program.name, way, context, program.inputs)
+            files = unfused_source(parts, program.inputs, program.conditions)
         except InputError as error:
-            why += f"; the kernel that is written is the fused one: {error}"
+            parts, why = (), f"{why}; the kernel that is written is the fused one: {error}"
     return Derivation(
         program.name,
         form,
         steps(form),
-        found,
+        choice.cost,
         kernel,
-        form.certificate,
+        way.order if parts and way.order else form.certificate,
         program.conditions,
-        fused,
+        len(way.plans) == 1,
         why,
-        unfused,
+        files,
+        tuple(part.form.certificate for part in parts),
+        other_orders(output, context) if sizes is None else (),
     )
 
 
@@ -215,18 +227,28 @@ def estimate(
 ) -> Costed:
     """What a program costs on a machine, by its best schedule.
 
-    Where an axis streams, that is one fused dispatch, or the dispatches that it is cut into where
-    these take less time, or move less on a machine without rates.  Where nothing is reduced, or
-    nothing streams, every axis that is reduced is held whole.
+    Where an axis streams, that is one fused dispatch, or several where these take less time, or
+    move less on a machine without rates: those that it is cut into, or those of another order of
+    its contractions.  Where nothing is reduced, or nothing streams, every axis that is reduced is
+    held whole.
 
     Errors: InputError for inputs that cannot be used, and where no group fits the memory.
     """
     chosen = machine(hardware)
     program, output, context = _single_output(target, inputs, assume, sizes)
-    form, plan = _planned(output, context)
-    found, fused, why = _decided(plan, chosen, sizes)
-    streamed = form.axis if form else ""
-    return Costed(program.name, chosen, plan, streamed, found, sizes, fused, why)
+    form, choice = _chosen(output, context, chosen, sizes)
+    whole = plan_of(form) if form else Plan(context, output.term, output.layout)
+    way = choice.way
+    return Costed(
+        program.name,
+        chosen,
+        whole,
+        way.form.axis if way.form else "",
+        choice.cost,
+        sizes,
+        len(way.plans) == 1,
+        choice.why,
+    )
 
 
 def compare(
@@ -244,8 +266,9 @@ def compare(
     chosen = machine(hardware)
     named = {**dict.fromkeys(over, 1), **(sizes or {})}
     program, output, context = _single_output(target, inputs, assume, named)
-    _, plan = _planned(output, context)
-    return regime_map(program.name, candidates(plan, chosen), chosen, over, sizes)
+    known = {name: number for name, number in (sizes or {}).items() if name not in over}
+    candidates = [way.candidate(chosen) for way in ways(output, context, known)]
+    return regime_map(program.name, candidates, chosen, over, sizes)
 
 
 def lay_out(
@@ -265,82 +288,23 @@ def lay_out(
     Errors: InputError where nothing streams, sizes contradict the machine, or nothing fits.
     """
     program, output, context = _single_output(target, inputs, assume, sizes)
-    _, plan = _planned(output, context)
+    plan = one_dispatch(output, context).plans[-1]
     return refine(program.name, plan, machine(hardware), sizes or {}, types, block)
 
 
-def candidates(plan: Plan, chosen: Machine) -> tuple[Candidate, ...]:
-    """The ways to run a plan on a machine: as one dispatch, and as those that it is cut into."""
-    parts = cut(plan)
-    fused = candidate("fused" if parts else "one dispatch", (plan,), chosen)
-    return (fused, candidate("unfused", parts, chosen)) if parts else (fused,)
+def _chosen(
+    output: Output, context: Context, chosen: Machine, sizes: Mapping[str, int] | None
+) -> tuple[StreamedForm | None, Choice]:
+    """The streamed form of an output where there is one, and the best way to run it."""
+    if sizes is None:
+        found = as_written(output, context)
+    else:
 
+        def rank_of(plan: Plan) -> tuple[float, float]:
+            return rank(cost(plan, chosen, sizes))
 
-def _planned(output: Output, context: Context) -> tuple[StreamedForm | None, Plan]:
-    """The streamed form of an output where there is one, and what is scheduled."""
-    try:
-        form = stream(output, context)
-        if streams_a_window(form):
-            form = _past_windows(output, context, form)
-    except InputError:
-        return None, Plan(context, output.term, output.layout)
-    return form, plan_of(form)
-
-
-def _decided(
-    plan: Plan, chosen: Machine, sizes: Mapping[str, int] | None
-) -> tuple[Cost, bool, str]:
-    """The cost of the better of one dispatch and several, whether it is one, and why."""
-    whole = _attempt((plan,), chosen, sizes)
-    parts = _attempt(cut(plan), chosen, sizes)
-    if isinstance(whole, InputError) and (parts is None or isinstance(parts, InputError)):
-        raise whole
-    fused, why = _choose(whole, parts, plan, chosen)
-    found = whole if fused else parts
-    assert isinstance(found, Cost)
-    return found, fused, why
-
-
-def _attempt(
-    plans: Sequence[Plan], chosen: Machine, sizes: Mapping[str, int] | None
-) -> Cost | InputError | None:
-    """What dispatches cost, or why they cannot run; None where there are none."""
-    if not plans:
-        return None
-    try:
-        return combined([cost(plan, chosen, sizes) for plan in plans])
-    except InputError as error:
-        return error
-
-
-def _choose(
-    whole: Cost | InputError | None, parts: Cost | InputError | None, plan: Plan, chosen: Machine
-) -> tuple[bool, str]:
-    """Whether to fuse, and why."""
-    if not isinstance(parts, Cost):
-        return True, ""
-    if isinstance(whole, Cost):
-        where = comparison(whole, parts)
-        if isinstance(whole.transfers, str) or isinstance(parts.transfers, str):
-            return True, where
-        least = min((whole, parts), key=rank)
-        moved = f"fused H = {whole.transfers:,.0f}, unfused H = {parts.transfers:,.0f} values"
-        return least is whole, "; ".join(filter(None, (moved, where)))
-    where = comparison(cost(plan, chosen, None), parts)
-    return False, "; ".join(filter(None, (f"unfused, as fused {whole}", where)))
-
-
-def _past_windows(output: Output, context: Context, form: StreamedForm) -> StreamedForm:
-    """A form that streams another axis than that of a window, whose blocks overlap."""
-    bound = {str(n.args[1]) for n in subterms(output.term) if n.op == "Reduce"}
-    for axis in sorted(bound):
-        try:
-            other = stream(output, context, axis)
-        except InputError:
-            continue
-        if other.passes <= form.passes and not streams_a_window(other):
-            return other
-    return form
+        found = ways(output, context, sizes, rank_of)
+    return found[0].form, choose(found, chosen, sizes)
 
 
 def _single_output(

@@ -1,20 +1,20 @@
 """The dispatches of a schedule that is not fused: a form and inputs for each, to write a kernel of.
 
-What a streamed form makes inside its blocks is written out by a dispatch of its own, which streams
-what it contracts, with its own certificate; the last dispatch is the streamed form, reading what
-was written.  Putting each array's definition back in its place gives the streamed form again, so
-the whole is proved by the certificates of its parts.
+Each intermediate of a way to run a program is made by a dispatch of its own, which streams what it
+contracts, with its own certificate; the last dispatch is a streamed form that reads them.  Putting
+each array's definition back in its place gives the program again, or the order of its contractions
+that the way's certificate proves equal to it; so the whole is proved by the certificates of its
+parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ncd_formal.conditions import Context
-from ncd_formal.derivation.fusion import cut
-from ncd_formal.derivation.schedules import plan_of
 from ncd_formal.derivation.streaming import StreamedForm, stream
+from ncd_formal.derivation.ways import Way
 from ncd_formal.elaboration import Output
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.shapes import Declaration
@@ -36,22 +36,19 @@ class Dispatch:
 
 
 def dispatches(
-    name: str, form: StreamedForm, context: Context, inputs: Mapping[str, Declaration]
+    name: str, way: Way, context: Context, inputs: Mapping[str, Declaration]
 ) -> tuple[Dispatch, ...]:
-    """The dispatches that a streamed form is cut into, in order; () where it is not cut.
+    """The dispatches of a way to run a program, in order.
 
     ``context`` is that of the definition, without blocks.
 
-    Errors: InputError where an intermediate may hold −∞, or does not stream by itself.
+    Errors: InputError where an intermediate may hold −∞, or a dispatch does not stream.
     """
     made: list[Dispatch] = []
     known = dict(inputs)
-    given: list[str] = []
-    *inner, last = cut(plan_of(form)) or (None,)
-    if last is None:
-        return ()
-    for number, plan in enumerate(inner, 1):
-        assert plan is not None
+    given: dict[str, str] = {}
+    *before, last = way.plans
+    for number, plan in enumerate(before, 1):
         own = _read(plan.term, known)
         extended = [each for each in own if context.inputs.get(each) == "extended"]
         if extended:
@@ -61,11 +58,14 @@ def dispatches(
         title = f"intermediate {number}"
         shape = tuple(product(context.axes[a] for a in digits) for digits in plan.layout)
         known[title] = Declaration(title, shape, "real", " ".join(map(str, shape)))
-        made.append(Dispatch(title, part, own))
+        made.append(Dispatch(title, part, own, tuple(given[each] for each in own if each in given)))
         index = "; ".join(axis for digits in plan.layout for axis in digits)
-        given.append(f"{title}[{index}] = {plan.term}")
+        given[title] = f"{title}[{index}] = {plan.term}"
+    if way.form is None:
+        raise InputError(f"what {name} makes last reduces nothing")
     reads = _read(last.term, known)
-    return (*made, Dispatch(name, replace(form, term=last.term), reads, tuple(given)))
+    stated = tuple(given[each] for each in reads if each in given)
+    return (*made, Dispatch(name, way.form, reads, stated))
 
 
 def _read(root: Term, known: Mapping[str, Declaration]) -> dict[str, Declaration]:

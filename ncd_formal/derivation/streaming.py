@@ -85,6 +85,12 @@ def streamable_axes(root: Term) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def outer_axes(output: Output, context: Context) -> tuple[str, ...]:
+    """The axes of the outermost reductions of an output: those that may be streamed."""
+    proof = Proof(context, [])
+    return streamable_axes(Normaliser(proof.judge, proof.record_step)(output.term))
+
+
 def stream(output: Output, context: Context, axis: str | None = None, masked: bool = True,
            timeout: float = 30.0, parts: bool = False) -> StreamedForm:  # fmt: skip
     """The form of an output that passes over ``axis`` the fewest times.

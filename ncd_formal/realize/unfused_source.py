@@ -54,8 +54,10 @@ def unfused_source(
     called = {each: names.fresh(identifier(each)) for each in inputs}
     for number, each in enumerate(dispatches, 1):
         file = f"dispatch_{number}"
-        stated = (*conditions, *each.given) if each is last else ()
-        files[f"{file}.py"] = kernel_source(each.makes, each.form, each.inputs, stated)
+        stated = conditions if each is last else ()
+        files[f"{file}.py"] = kernel_source(
+            each.makes, each.form, each.inputs, (*stated, *each.given)
+        )
         loads.append(f'_{file} = _kernel("{file}", "{identifier(each.makes)}")')
         call = f"_{file}({', '.join(called[name] for name in each.inputs)})"
         if each is not last:
@@ -64,7 +66,7 @@ def unfused_source(
     files["kernel.py"] = _RUNNER.format(
         name=identifier(last.makes),
         count=len(dispatches),
-        given="\n".join(last.given),
+        given="\n".join(dict.fromkeys(line for each in dispatches for line in each.given)),
         loads="\n".join(loads),
         arguments=", ".join(called[name] for name in inputs),
         calls="\n".join(calls),

@@ -10,30 +10,31 @@ where
     (mu, (acc, total))[b, h, n, d] = fold_m_block fold_m_tile (s[b, h, n, m] if [M - m - 1 ≥ 0] else
         −∞, (v[b, h, m, d], 1))
     t[b, h, n, m] = exp(s[b, h, n, m] − max_m s[b, h, n, m])
-    s[b, h, n, m] = Σ_d_1 q[b, h, n, d_1]·k[b, h, m, d_1] / sqrt(D)
+    s[b, h, n, m] = (Σ_d_1 q[b, h, n, d_1]·k[b, h, m, d_1]) / sqrt(D)
 Exponents are taken to base 2: exp x = exp2(x · log2 e).
 Steps
-    1. mul-comm: a·b = b·a
-    2. split-masked-rescaled: blocks that run past the end have weight 0 there
-    3. rescale-tuple
+    1. split-masked-rescaled: blocks that run past the end have weight 0 there
+    2. rescale-tuple
+    3. second
     4. first
     5. mul-one
-    6. rescale-sum: Σ exp(s)·v = exp(m)·o, where (m, o) is the rescaled sum of (s, v)
-    7. inverse-cancel: a·(1/a) = 1
-    8. mul-assoc: (a·b)·c = a·(b·c); fails for −∞ between negative factors: (−∞·−1)·−1 is undefined
-    9. inverse-inverse: 1/(1/a) = a
-    10. exp-negative: exp(c·a) = 1/exp(−c·a) for a number c < 0
-    11. max-mul: max c·a = c·max a for c > 0
-    12. exp-add: exp(a + b) = exp a · exp b
-    13. sum-mul: Σ c·a = c·Σ a
-    14. inverse-mul: 1/(a·b) = (1/a)·(1/b)
-    15. rescale-quotient: the quotient of two sums with the same weights is a quotient of components
+    6. mul-comm: a·b = b·a
+    7. rescale-sum: Σ exp(s)·v = exp(m)·o, where (m, o) is the rescaled sum of (s, v)
+    8. inverse-cancel: a·(1/a) = 1
+    9. mul-assoc: (a·b)·c = a·(b·c); fails for −∞ between negative factors: (−∞·−1)·−1 is undefined
+    10. inverse-inverse: 1/(1/a) = a
+    11. exp-negative: exp(c·a) = 1/exp(−c·a) for a number c < 0
+    12. max-mul: max c·a = c·max a for c > 0
+    13. exp-add: exp(a + b) = exp a · exp b
+    14. sum-mul: Σ c·a = c·Σ a
+    15. inverse-mul: 1/(a·b) = (1/a)·(1/b)
+    16. rescale-quotient: the quotient of two sums with the same weights is a quotient of components
         of one fold: their common factor exp(m) cancels, also where every weight is 0 and both sides
         are undefined
 Conditions
     m >= 1: checked at launch
 Certificate
-    sha256 9b48794a268920a872b955c3d65fde712cdfe1390793d82a6c2b504aa7701b6c
+    sha256 6c6e51480c1e5039c430809ec2fae0828d7d29cc9fb7fc24fb6a1cf579a6e39d
 """
 
 import math

@@ -7,22 +7,22 @@ Definition
 Streamed form
     causal_attention[b, h, n, d] = acc[b, h, n, d] / total[b, h, n, d]
 where
-    (mu, (acc, total))[b, h, n, d] = fold_m_block fold_m_tile ((Σ_d_1 q[b, h, n, d_1]·k[b, h, m,
-        d_1] / sqrt(D) if [-m + n ≥ 0] else −∞) if [M - m - 1 ≥ 0] else −∞, (v[b, h, m, d], 1))
+    (mu, (acc, total))[b, h, n, d] = fold_m_block fold_m_tile (((Σ_d_1 q[b, h, n, d_1]·k[b, h, m,
+        d_1]) / sqrt(D) if [-m + n ≥ 0] else −∞) if [M - m - 1 ≥ 0] else −∞, (v[b, h, m, d], 1))
     t[b, h, n, m] = exp(s[b, h, n, m] − max_m s[b, h, n, m])
-    s[b, h, n, m] = Σ_d_1 q[b, h, n, d_1]·k[b, h, m, d_1] / sqrt(D) + (0 if [-m + n ≥ 0] else −∞)
+    s[b, h, n, m] = (Σ_d_1 q[b, h, n, d_1]·k[b, h, m, d_1]) / sqrt(D) + (0 if [-m + n ≥ 0] else −∞)
 Exponents are taken to base 2: exp x = exp2(x · log2 e).
 Steps
-    1. add-comm: a + b = b + a
-    2. add-negative-infinity: −∞ + a = −∞ where a is not undefined
-    3. add-zero: 0 + a = a
-    4. mul-comm: a·b = b·a
-    5. split-masked-rescaled: blocks that run past the end have weight 0 there
-    6. rescale-tuple
-    7. first
-    8. exp-negative-infinity
-    9. predicate-not
-    10. mul-zero: 0·a = 0; fails for −∞ and the undefined
+    1. split-masked-rescaled: blocks that run past the end have weight 0 there
+    2. rescale-tuple
+    3. second
+    4. first
+    5. exp-negative-infinity
+    6. predicate-not
+    7. mul-zero: 0·a = 0; fails for −∞ and the undefined
+    8. mul-comm: a·b = b·a
+    9. add-zero: 0 + a = a
+    10. add-comm: a + b = b + a
     11. select-boolean: where both branches are numbers, Select is c·a + (not c)·b
     12. select-exp: functions move into the branches
     13. mul-one
@@ -31,17 +31,18 @@ Steps
     16. shift-cancel: 1/exp(max s) cancels beside 1/Σ exp(s): where every s is −∞ both sides are
         undefined
     17. exp-negative: exp(c·a) = 1/exp(−c·a) for a number c < 0
-    18. select-add
-    19. exp-add: exp(a + b) = exp a · exp b
-    20. sum-mul: Σ c·a = c·Σ a
-    21. inverse-mul: 1/(a·b) = (1/a)·(1/b)
-    22. rescale-quotient: the quotient of two sums with the same weights is a quotient of components
+    18. add-negative-infinity: −∞ + a = −∞ where a is not undefined
+    19. select-add
+    20. exp-add: exp(a + b) = exp a · exp b
+    21. sum-mul: Σ c·a = c·Σ a
+    22. inverse-mul: 1/(a·b) = (1/a)·(1/b)
+    23. rescale-quotient: the quotient of two sums with the same weights is a quotient of components
         of one fold: their common factor exp(m) cancels, also where every weight is 0 and both sides
         are undefined
 Conditions
     m >= 1: checked at launch
 Certificate
-    sha256 1d7cc8fcdea4e4d333918f473a22bcc28f9bf175b26c51542e3f71871e63b250
+    sha256 ffdb3fba13129ee76ec971d5319ca8b04cd917bc9addd0ad19ad9b5a11a1de8b
 """
 
 import math

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -205,6 +205,12 @@ def derive(
             "--out", metavar="FOLDER", help="Where to write the kernel and its certificate."
         ),
     ] = None,
+    expand: Annotated[
+        bool,
+        typer.Option(
+            "--expand", help="Write out products of sums for fewer passes; they may cancel."
+        ),
+    ] = False,
     as_json: _Json = False,
 ) -> int:
     """Derive a fast kernel from a definition.
@@ -219,7 +225,10 @@ def derive(
             program = load_target(target)
             from ncd_formal.derivation import derive as plan
 
-            derivation = plan(program, shapes, hardware=_machine(hardware), sizes=numbers or None)
+            options: Any = {"expand": True} if expand else {}
+            derivation = plan(
+                program, shapes, hardware=_machine(hardware), sizes=numbers or None, **options
+            )
         if as_json:
             _print_json(derivation.to_json())
         else:

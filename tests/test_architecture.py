@@ -73,9 +73,11 @@ DERIVATION = (
     ("signomials", "machines", "streaming"),
     ("nests", "tiling"),
     ("simulation", "optima", "schedules", "sharing", "hierarchy", "refinement"),
-    ("cost", "inner_loops", "overlap"),
+    ("contractions", "cost", "inner_loops", "overlap"),
     ("fusion", "normal_form"),
-    ("dispatches", "drawings", "refined", "regimes"),
+    ("drawings", "refined", "regimes"),
+    ("ways",),
+    ("choice", "dispatches"),
     ("__init__", "map_drawing", "overlap_chart"),
     ("roofline",),
 )

@@ -64,8 +64,8 @@ class Derivation:
     """Why it is fused or not, where sizes were given and it could be either."""
     unfused: Mapping[str, str] = field(default_factory=dict)
     """The files that run the dispatches of a schedule that is not fused, by name."""
-    parts: tuple[Certificate, ...] = ()
-    """The certificate of each of those dispatches."""
+    dispatches: tuple[Dispatch, ...] = ()
+    """Those dispatches, each with its streamed form and the certificate of that."""
     others: tuple[str, ...] = ()
     """The other orders of its contractions, each with where it takes no more operations; looked
     for where no sizes are given."""
@@ -89,17 +89,22 @@ class Derivation:
             json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8"
         )
         self.certificate.save(where / "certificate.json")
-        for number, part in enumerate(self.parts, 1):
-            part.save(where / f"dispatch_{number}.json")
+        for number, part in enumerate(self.dispatches, 1):
+            part.form.certificate.save(where / f"dispatch_{number}.json")
 
     def explain(self) -> str:
         """The derivation for people."""
-        form = self.schedule
-        passes = "one pass" if form.passes == 1 else f"{form.passes} passes"
-        lines = [
-            f"{self.name}: {passes} over {form.axis} in blocks of {form.context.axes[form.tile]}",
-            f"  found in {form.nodes} e-nodes and {form.seconds * 1000:.0f} ms",
-            *(f"  {number}. {step}" for number, step in enumerate(self.steps, 1)),
+        if self.dispatches:
+            lines = [f"{self.name}: {len(self.dispatches)} dispatches"]
+        else:
+            form = self.schedule
+            lines = [
+                f"{self.name}: {form.way}",
+                f"  found in {form.nodes} e-nodes and {form.seconds * 1000:.0f} ms",
+            ]
+        lines += [f"  {number}. {step}" for number, step in enumerate(self.steps, 1)]
+        lines += [f"  {each}" for each in self.dispatches]
+        lines += [
             *_indented(str(self.cost)),
             f"  certificate {self.certificate.digest[:16]}, checked",
             *(f"  condition: {c}" for c in self.conditions),
@@ -135,12 +140,14 @@ def derive(
     hardware: str | Path | Mapping[str, int] | Machine = "h100",
     sizes: Mapping[str, int] | None = None,
     assume: Sequence[str] = (),
+    expand: bool = False,
 ) -> Derivation:
     """A streamed algorithm for a program, with its proof, its cost and its kernel.
 
     ``sizes`` gives numbers to sizes, for the cost; the algorithm and its proof hold for all.  With
     sizes, several dispatches are written where they take less than the fused one, or it does not
-    fit, in another order of contractions where that is better.
+    fit, in another order of contractions where that is better.  ``expand`` also writes out products
+    over sums, for fewer passes: then sums may cancel in floating point.
 
     Errors: InputError where nothing is reduced, where no streamed form was found, where no schedule
     fits the memory, and for inputs that cannot be used.
@@ -150,7 +157,7 @@ def derive(
 
     chosen = machine(hardware)
     program, output, context = _single_output(target, inputs, assume, sizes)
-    form, choice = _chosen(output, context, chosen, sizes)
+    form, choice = _chosen(output, context, chosen, sizes, expand)
     if form is None:
         form = stream(output, context)
     form.certificate.check()
@@ -164,18 +171,20 @@ def derive(
             files = unfused_source(parts, program.inputs, program.conditions)
         except InputError as error:
             parts, why = (), f"{why}; the kernel that is written is the fused one: {error}"
+    certificate = way.order if parts and way.order else form.certificate
+    followed = [certificate, *(part.form.certificate for part in parts)]
     return Derivation(
         program.name,
         form,
-        steps(form),
+        steps(followed if parts and way.order else [certificate]),
         choice.cost,
         kernel,
-        way.order if parts and way.order else form.certificate,
+        certificate,
         program.conditions,
         len(way.plans) == 1,
         why,
         files,
-        tuple(part.form.certificate for part in parts),
+        parts,
         other_orders(output, context) if sizes is None else (),
     )
 
@@ -293,17 +302,21 @@ def lay_out(
 
 
 def _chosen(
-    output: Output, context: Context, chosen: Machine, sizes: Mapping[str, int] | None
+    output: Output,
+    context: Context,
+    chosen: Machine,
+    sizes: Mapping[str, int] | None,
+    expand: bool = False,
 ) -> tuple[StreamedForm | None, Choice]:
     """The streamed form of an output where there is one, and the best way to run it."""
     if sizes is None:
-        found = as_written(output, context)
+        found = as_written(output, context, expand=expand)
     else:
 
         def rank_of(plan: Plan) -> tuple[float, float]:
             return rank(cost(plan, chosen, sizes))
 
-        found = ways(output, context, sizes, rank_of)
+        found = ways(output, context, sizes, rank_of, expand)
     return found[0].form, choose(found, chosen, sizes)
 
 
@@ -337,13 +350,13 @@ def _indented(text: str) -> list[str]:
     return [f"  {line}" for line in text.splitlines()]
 
 
-def steps(form: StreamedForm) -> tuple[str, ...]:
-    """The laws of the derivation in the order of their first use, each with what it says."""
-    laws: dict[str, None] = {}
-    for _, _, chain in form.certificate.lemmas:
-        laws.update(dict.fromkeys(step.law for _, step in chain if isinstance(step, Instance)))
-    shown = []
-    for law in laws:
-        comment = table()[law].comment
-        shown.append(f"{law}: {comment}" if comment else law)
-    return (*shown, f"form: {form.term}")
+def steps(certificates: Sequence[Certificate]) -> tuple[str, ...]:
+    """The laws of derivations in the order of their first use, and the forms that they lead to."""
+    shown: dict[str, None] = {}
+    for certificate in certificates:
+        for _, _, chain in certificate.lemmas:
+            for law in (step.law for _, step in chain if isinstance(step, Instance)):
+                comment = table()[law].comment
+                shown[f"{law}: {comment}" if comment else law] = None
+        shown[f"form: {certificate.goals[0].right}"] = None
+    return tuple(shown)

@@ -34,6 +34,9 @@ class Dispatch:
     given: tuple[str, ...] = ()
     """What the intermediates that it reads are."""
 
+    def __str__(self) -> str:
+        return f"{self.makes}: {self.form.way}, certificate {self.form.certificate.digest[:16]}"
+
 
 def dispatches(
     name: str, way: Way, context: Context, inputs: Mapping[str, Declaration]

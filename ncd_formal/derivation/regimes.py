@@ -27,6 +27,10 @@ MOST_CELLS = 1024
 """The cells of the largest map."""
 
 
+MOST_PAIRED = 3
+"""Of so many ways each two are compared in words; of more, each with the first."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A way to run a program."""
@@ -140,6 +144,8 @@ class RegimeMap:
             least = self.formulas[name].regimes
             lines.append(f"  {name}: H = {least[0] if least else self.formulas[name].formula}")
         for boundary in self.boundaries:
+            if len(self.candidates) > MOST_PAIRED and boundary.first != self.candidates[0]:
+                continue
             line = f"  {boundary.text()}"
             if boundary.measure == "values moved":
                 told, counted = self.agreement(boundary)

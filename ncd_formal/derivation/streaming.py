@@ -35,13 +35,13 @@ bring the sums of a quotient side by side."""
 LAST = "shift"
 """Applied once, to what the others lead to: what it makes, they would only regroup."""
 
-WRITINGS: tuple[Literal["numbers", "all"], ...] = ("numbers", "all")
-"""How products over sums are written: as they are, and written out where that takes several passes,
-so that a sum that waits for another one, such as Σ (x − μ)², becomes sums that do not."""
-
 PASS_COST, UNSPLIT_COST, REDUCTION_COST, OVERFLOW_COST = 10_000, 1_000_000, 10, 1_000
 """A fold over blocks reads its operands once; a fold over the whole axis cannot be streamed; an
 exponential that is not taken against a maximum may overflow."""
+
+
+Writing = Literal["numbers", "all"]
+"""Products over sums as they are, or written out."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,12 @@ class StreamedForm:
     """The size of the saturated e-graph."""
     seconds: float
     """The time spent in the e-graph."""
+
+    @property
+    def way(self) -> str:
+        """How it passes over its axis, in words."""
+        passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
+        return f"{passes} over {self.axis} in blocks of {self.context.axes[self.tile]}"
 
 
 def streamable_axes(root: Term) -> tuple[str, ...]:
@@ -92,14 +98,17 @@ def outer_axes(output: Output, context: Context) -> tuple[str, ...]:
 
 
 def stream(output: Output, context: Context, axis: str | None = None, masked: bool = True,
-           timeout: float = 30.0, parts: bool = False) -> StreamedForm:  # fmt: skip
+           timeout: float = 30.0, parts: bool = False,
+           expand: bool = False) -> StreamedForm:  # fmt: skip
     """The form of an output that passes over ``axis`` the fewest times.
 
     Without ``axis``, each outermost reduction is tried; of equal passes, those whose state has the
     fewest axes that are reduced later are best.  With ``masked``, the tile may have any size, and
     the last block leaves out what lies past the end; without, the axis must be written as a
     product, blocks · tile.  With ``parts``, the blocks are dealt out to parts that are passed over
-    independently and combined by the same monoid: split-K, and split-KV in decoding.
+    independently and combined by the same monoid: split-K, and split-KV in decoding.  With
+    ``expand``, products over sums are written out where that takes fewer passes: Σ (x − μ)² is
+    Σ x² − 2·μ·Σ x + …, whose sums do not wait for μ, but may cancel in floating point.
 
     Errors: InputError where nothing is reduced, or no form with blocks was found.
     """
@@ -109,8 +118,9 @@ def stream(output: Output, context: Context, axis: str | None = None, masked: bo
     if not candidates:
         raise InputError("nothing is reduced here, so there is nothing to stream")
     ranked: list[tuple[tuple[int, int], StreamedForm]] = []
-    for writing, candidate in product(WRITINGS, candidates):
-        if ranked and writing != WRITINGS[0] and min(rank for rank, _ in ranked)[0] == 1:
+    writings: tuple[Writing, ...] = ("numbers", "all") if expand else ("numbers",)
+    for writing, candidate in product(writings, candidates):
+        if writing == "all" and ranked and min(rank for rank, _ in ranked)[0] == 1:
             break
         form = _stream(output, context, candidate, masked, parts, writing, timeout)
         if form is not None:
@@ -186,7 +196,7 @@ def _stream(
     axis: str,
     masked: bool,
     parts: bool,
-    writing: Literal["numbers", "all"],
+    writing: Writing,
     timeout: float,
 ) -> StreamedForm | None:
     from ncd_formal.egraph.extract import cheapest

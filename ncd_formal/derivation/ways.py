@@ -51,12 +51,14 @@ Rank = Callable[[Plan], tuple[float, float]]
 """How good a plan is at sizes that are known: less is better."""
 
 
-def as_written(output: Output, context: Context, rank: Rank | None = None) -> tuple[Way, ...]:
+def as_written(
+    output: Output, context: Context, rank: Rank | None = None, expand: bool = False
+) -> tuple[Way, ...]:
     """The ways to run an output in its own order: as one dispatch, and that one cut.
 
-    ``rank`` chooses the axis that is streamed.
+    ``rank`` chooses the axis that is streamed; ``expand`` is that of :func:`stream`.
     """
-    whole = one_dispatch(output, context, rank)
+    whole = one_dispatch(output, context, rank, expand)
     cut_up = _cut(whole)
     if cut_up is None:
         return (whole,)
@@ -68,10 +70,11 @@ def ways(
     context: Context,
     sizes: Mapping[str, int] | None = None,
     rank: Rank | None = None,
+    expand: bool = False,
 ) -> tuple[Way, ...]:
     """All the ways to run an output, the one dispatch first; ``sizes`` are those that are known."""
     drawn = drawn_sizes(context, sizes or {})
-    found = [*as_written(output, context, rank)]
+    found = [*as_written(output, context, rank, expand)]
     ahead = _beforehand(output, context, drawn, rank)
     if ahead is not None:
         found.append(ahead)
@@ -79,17 +82,18 @@ def ways(
         reordered = replace(output, term=order.term)
         way = _beforehand(reordered, context, drawn, rank)
         if way is None:
-            inner = [node for node in subterms(order.term) if _is_sum(node) and _of_inputs(node)]
-            name = f"{_listed(inner)} inside"
+            name = f"{_listed(_sums_of_inputs(order.term))} inside"
             way = replace(one_dispatch(reordered, context, rank), name=name)
         found += (replace(each, order=order.certificate) for each in (way, _cut(way)) if each)
     return tuple(_distinct(found))
 
 
-def one_dispatch(output: Output, context: Context, rank: Rank | None = None) -> Way:
+def one_dispatch(
+    output: Output, context: Context, rank: Rank | None = None, expand: bool = False
+) -> Way:
     """An output as one dispatch: the streamed form where there is one, else all axes whole."""
     try:
-        form = stream(output, context)
+        form = stream(output, context, expand=expand)
         if streams_a_window(form):
             form = _past_windows(output, context, form)
     except InputError:
@@ -100,7 +104,7 @@ def one_dispatch(output: Output, context: Context, rank: Rank | None = None) -> 
 
 
 def _best_axis(form: StreamedForm, output: Output, context: Context, rank: Rank) -> StreamedForm:
-    """The form of the best rank among those that stream another axis in as few passes."""
+    """The form of the best rank, of this one and those that stream another axis."""
     forms = [form]
     for axis in outer_axes(output, context):
         if axis != form.axis:
@@ -173,7 +177,17 @@ def _volume(context: Context, node: Term) -> Signomial:
 def _constant_along(axis: str, root: Term, context: Context) -> Iterator[Term]:
     """The contractions of inputs in a term that do not depend on an axis, inner ones first."""
     facts = Facts(context)
-    outermost: dict[Term, None] = {}
+    outermost = _sums_of_inputs(
+        root, lambda node: axis not in node.axes and facts.holds("real", node)
+    )
+    below = [node for node in subterms(*outermost) if _is_sum(node)]
+    bodies = {node.children[1] for node in below}
+    yield from (node for node in below if node not in bodies)
+
+
+def _sums_of_inputs(root: Term, wanted: Callable[[Term], bool] = lambda _: True) -> list[Term]:
+    """The outermost sums of products of what is not reduced."""
+    found: dict[Term, None] = {}
     seen: set[Term] = set()
     stack = [root]
     while stack:
@@ -181,14 +195,11 @@ def _constant_along(axis: str, root: Term, context: Context) -> Iterator[Term]:
         if node in seen:
             continue
         seen.add(node)
-        of_inputs = _is_sum(node) and _of_inputs(node)
-        if of_inputs and axis not in node.axes and facts.holds("real", node):
-            outermost[node] = None
+        if _is_sum(node) and _of_inputs(node) and wanted(node):
+            found[node] = None
         else:
             stack += node.children
-    below = [node for node in subterms(*outermost) if _is_sum(node)]
-    bodies = {node.children[1] for node in below}
-    yield from (node for node in below if node not in bodies)
+    return list(found)
 
 
 def _is_sum(node: Term) -> bool:

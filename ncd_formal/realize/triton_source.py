@@ -146,7 +146,8 @@ class _File:
         ]  # fmt: skip
         if self.base_two:
             lines.append("Exponents are taken to base 2: exp x = exp2(x · log2 e).")
-        lines += ["Steps", *_wrapped(*map("{}. {}".format, count(1), steps(self.form)[:-1]))]
+        *laws, _ = steps([self.form.certificate])
+        lines += ["Steps", *_wrapped(*map("{}. {}".format, count(1), laws))]
         checked = {True: "checked at launch", False: "taken for granted"}
         shown = [f"{text}: {checked[bool(check)]}" for text, check in self.conditions.items()]
         lines += ["Conditions", *_wrapped(*(shown or ["none"]))]

@@ -31,7 +31,9 @@ def streamed(name: str, parts: bool = False) -> StreamedForm:
     outputs = import_program(definition.program, definition.inputs).outputs
     elaboration = elaborate([outputs], assume((), size_names(declared)))
     ((output,),) = elaboration.programs
-    return stream(output, elaboration.context, definition.axis, parts=parts)
+    return stream(
+        output, elaboration.context, definition.axis, parts=parts, expand=definition.expand
+    )
 
 
 def draw(definition: Definition, scale: float) -> list[Tensor]:

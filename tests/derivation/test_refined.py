@@ -64,7 +64,7 @@ def test_the_normal_form_initialises_loops_and_finalises() -> None:
     assert form.initialise == ("load q[q.0; d.1]", "state = (−∞, 0, 0)")
     (loop,) = form.loops
     assert loop[:2] == ("load k[x.0; d.1]", "load v[x.0; d.0]")
-    assert loop[2] == "result 1 = Σ_d.1 q[q.0; d.1]·k[x.0; d.1]"
+    assert loop[2] == "result 1 = Σ_d.1 k[x.0; d.1]·q[q.0; d.1]"
     assert loop[3].startswith("state ← state ∘ fold_x_tile.0") and "result 1[q.0; x.0]" in loop[3]
     assert "state.second.first" in form.finalise[0]
     assert form.finalise[1] == "store output[q.0; d.0]"

@@ -23,6 +23,8 @@ class Definition:
     program: Callable[..., Tensor]
     inputs: dict[str, str]
     axis: str
+    expand: bool = False
+    """Whether that takes products over sums that are written out."""
 
 
 def softmax_by_definition(x: Tensor) -> Tensor:
@@ -176,12 +178,12 @@ DEFINITIONS: dict[str, Definition] = {
     "softmax by definition": Definition(softmax_by_definition, {"x": "n m"}, "m.1"),
     "RMS norm": Definition(rms_norm, NORM, "m.0"),
     "library RMS norm": Definition(library_rms_norm, NORM, "m.0"),
-    "layer norm": Definition(layer_norm, {"x": "n m", "w": "m e"}, "m.0"),
+    "layer norm": Definition(layer_norm, {"x": "n m", "w": "m e"}, "m.0", expand=True),
     "library layer norm": Definition(
-        library_layer_norm, {"x": "n m", "g": "m", "c": "m", "w": "m e"}, "m.0"
+        library_layer_norm, {"x": "n m", "g": "m", "c": "m", "w": "m e"}, "m.0", expand=True
     ),
     "group norm": Definition(
-        group_norm, {"x": "b 4*c s", "g": "4*c", "c": "4*c", "w": "e 4*c 1"}, "c.0"
+        group_norm, {"x": "b 4*c s", "g": "4*c", "c": "4*c", "w": "e 4*c 1"}, "c.0", expand=True
     ),
     "attention": Definition(attention, HEADS, "m.0"),
     "multi-head attention": Definition(

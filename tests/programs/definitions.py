@@ -200,7 +200,7 @@ DEFINITIONS: dict[str, Definition] = {
     "attention with ALiBi": Definition(alibi, {**SELF, "slope": "h 1 1"}, "n.1"),
     "decoding": Definition(attention, {**HEADS, "q": "b h 1 d"}, "m.0"),
     "cross-entropy by definition": Definition(label, VOCABULARY, "m.0"),
-    "cross-entropy": Definition(cross_entropy, VOCABULARY, "m.0"),
+    "cross-entropy": Definition(cross_entropy, VOCABULARY, "m.0", expand=True),
     "gated MLP": Definition(gated, GATED, "m.0"),
     "GELU-gated MLP": Definition(gelu_gated, GATED, "m.0"),
     "spherical attention": Definition(spherical, HEADS, "m.0"),

@@ -55,7 +55,8 @@ class Derivation:
     steps: tuple[str, ...]
     cost: Cost
     kernel: str
-    """The source of the fused kernel, a Triton file that stands alone."""
+    """The source of the fused kernel, a Triton file that stands alone; empty where none is written
+    and several dispatches are."""
     certificate: Certificate
     conditions: tuple[str, ...] = ()
     fused: bool = True
@@ -161,7 +162,11 @@ def derive(
     if form is None:
         form = stream(output, context)
     form.certificate.check()
-    kernel = kernel_source(program.name, form, program.inputs, program.conditions)
+    kernel, refusal = "", None
+    try:
+        kernel = kernel_source(program.name, form, program.inputs, program.conditions)
+    except InputError as error:
+        refusal = error
     way, why = choice.way, choice.why
     parts: tuple[Dispatch, ...] = ()
     files: Mapping[str, str] = {}
@@ -171,6 +176,8 @@ def derive(
             files = unfused_source(parts, program.inputs, program.conditions)
         except InputError as error:
             parts, why = (), f"{why}; the kernel that is written is the fused one: {error}"
+    if refusal is not None and not parts:
+        raise refusal
     certificate = way.order if parts and way.order else form.certificate
     followed = [certificate, *(part.form.certificate for part in parts)]
     return Derivation(

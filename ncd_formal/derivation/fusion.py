@@ -18,7 +18,7 @@ from ncd_formal.derivation.optima import Optimum, inequality, primitive
 from ncd_formal.derivation.schedules import Plan, replaced
 from ncd_formal.derivation.signomials import Signomial, total
 from ncd_formal.sizes import variable
-from ncd_formal.wires import Term, input_at
+from ncd_formal.wires import Term, input_at, subterms
 
 
 def cut(plan: Plan) -> tuple[Plan, ...]:
@@ -52,12 +52,17 @@ def _inner(plan: Plan) -> list[Term]:
         if node in seen:
             continue
         seen.add(node)
-        folded = node.op == "Reduce" and node.args[1] not in (plan.block, plan.tile)
-        if folded and plan.axis in node.axes and node.children[1].op == "Mul":
+        contracts = node.op == "Reduce" and node.children[1].op == "Mul"
+        if contracts and plan.axis in node.axes and not _folds(node, plan):
             found[node] = None
         else:
             stack.extend(node.children)
     return sorted(found, key=str)
+
+
+def _folds(root: Term, plan: Plan) -> bool:
+    """Whether a term is a fold along the streamed axis, or made of one."""
+    return any(n.op == "Reduce" and n.args[1] in (plan.block, plan.tile) for n in subterms(root))
 
 
 def combined(costs: Sequence[Cost]) -> Cost:

@@ -227,6 +227,7 @@ def operations(plan: Plan) -> Polynomial:
 
 def _contractions(plan: Plan) -> Iterator[frozenset[str]]:
     """The axes of the points of each sum of products."""
+    depends = _dependence(plan)
     for node in subterms(plan.term):
         if node.op != "Reduce" or (node.args[1] == plan.block and plan.tile is not None):
             continue
@@ -234,11 +235,12 @@ def _contractions(plan: Plan) -> Iterator[frozenset[str]]:
         if body.op == "Select":  # the end of a masked axis
             body = body.children[1]
         if monoid.op == "Sum" and body.op == "Mul":
-            yield _whole(plan, body.axes | {str(node.args[1])})
+            yield _whole(plan, _flat(depends[body]) | {str(node.args[1])})
         elif monoid.op == "RescaledSum":
+            score = _flat(depends[body.children[0]])
             for component in components(body):
                 if component.op != "Constant":
-                    yield _whole(plan, body.children[0].axes | component.axes)
+                    yield _whole(plan, score | _flat(depends[component]))
 
 
 _Axes = Union[frozenset[str], tuple["_Axes", "_Axes"]]
@@ -259,6 +261,12 @@ def _without(axes: _Axes, bound: frozenset[str]) -> _Axes:
     return _without(axes[0], bound), _without(axes[1], bound)
 
 
+def _with(axes: _Axes, more: frozenset[str]) -> _Axes:
+    if isinstance(axes, frozenset):
+        return axes | more
+    return _with(axes[0], more), _with(axes[1], more)
+
+
 def _dependence(plan: Plan) -> dict[Term, _Axes]:
     """What each subterm depends on, component by component: a sum of weights has no width."""
     found: dict[Term, _Axes] = {}
@@ -272,7 +280,10 @@ def _dependence(plan: Plan) -> dict[Term, _Axes]:
         elif node.op == "Reduce":
             bound = {str(node.args[1])}
             bound |= {str(plan.axis)} if node.args[1] in (plan.block, plan.tile) else set()
-            value = _without(below[1], frozenset(bound))
+            folded = below[1]
+            if _rescales(node) and isinstance(folded, tuple):  # every component has its weights
+                folded = _with(folded, _flat(folded[0]))
+            value = _without(folded, frozenset(bound))
         elif below:
             value = frozenset[str]().union(*map(_flat, below)) | (
                 node.axes if node.op == "Opaque" else frozenset()

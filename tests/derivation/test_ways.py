@@ -14,6 +14,7 @@ from ncd_formal.derivation import Derivation, compare, derive, estimate
 from ncd_formal.derivation.signomials import signomial
 from ncd_formal.realize.interpreter import interpret
 from ncd_formal.sizes import size
+from tests.programs.definitions import DEFINITIONS
 from tests.realize.test_triton_source import load, random
 
 SQUARE = {"q": "n d", "k": "n d", "v": "n d"}
@@ -83,3 +84,24 @@ def test_a_chain_starts_where_least_is_made() -> None:
     sizes = {"i": 4096, "j": 4096, "k": 4096, "l": 16}
     found = estimate(chain, shapes, "h100", sizes)
     assert found.cost.operations == signomial(size("2*i*j*l + 2*j*k*l"))
+
+
+def test_what_a_fold_makes_is_not_cut_from_inside_it() -> None:
+    """Absorbed keys: the sum above the fold over blocks is no part of a block."""
+    definition = DEFINITIONS["latent attention"]
+    sizes = {"b": 1, "h": 16, "n": 1, "m": 8192, "d": 128, "r": 512}
+    found = compare(definition.program, {"m": (1024, 8192)}, definition.inputs, "h100",
+                    {k: v for k, v in sizes.items() if k != "m"})  # fmt: skip
+    assert all(cell.costs for cell in found.cells)
+    assert any("inside" in name for name in found.candidates)
+
+
+def test_what_stands_above_a_fold_is_counted_once_for_all_blocks() -> None:
+    """The projection of attention's output does no work for each key."""
+
+    def projected(q: Tensor, k: Tensor, v: Tensor, w: Tensor) -> Tensor:
+        return torch.softmax(q @ k.mT, -1) @ v @ w
+
+    shapes = {"q": "n d", "k": "m d", "v": "m e", "w": "e c"}
+    counted = estimate(projected, shapes).cost.operations
+    assert counted == signomial(size("2*n*m*d + 2*n*m*e + 2*n*e*c"))

@@ -115,8 +115,9 @@ def test_what_does_not_fit_fused_is_run_unfused() -> None:
         cost.times["memory"], cost.times["compute"]
     )
     assert cost.flops == 4 * 4096 * 4096 * 2048
-    # Each of the two reads what it needs for its own groups, and exponentials are taken again.
-    assert cost.special == 4096 * 4096 * 2048 // cost.tiles["2.d"]
+    # Each of the two reads what it needs for its own groups; exponentials, and the inverse of each
+    # row's sum, are taken again.
+    assert cost.special == (4096 * 4096 + 4096) * 2048 // cost.tiles["2.d"]
     data = found.to_json()
     assert data["fused"] is False and data["why"] == found.why
 

@@ -12,7 +12,7 @@ of operators, which the rule texts, the e-graph and certificates all share.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from typing import ClassVar, Union
@@ -297,6 +297,21 @@ def subterms(*roots: Term, known: Container[Term] = ()) -> Iterator[Term]:
             seen.add(node)
             stack.append((node, True))
             stack.extend((child, False) for child in reversed(node.children) if child not in seen)
+
+
+def outermost(root: Term, wanted: Callable[[Term], bool]) -> Iterator[Term]:
+    """The subterms that are wanted, each once, but for those inside another one."""
+    seen: set[Term] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if wanted(node):
+            yield node
+        else:
+            stack.extend(node.children)
 
 
 def bound_axes(root: Term) -> set[str]:

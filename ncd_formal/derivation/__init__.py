@@ -96,7 +96,8 @@ class Derivation:
     def explain(self) -> str:
         """The derivation for people."""
         if self.dispatches:
-            lines = [f"{self.name}: {len(self.dispatches)} dispatches"]
+            count = len(self.dispatches)
+            lines = [f"{self.name}: {count} dispatch{'es' if count > 1 else ''}"]
         else:
             form = self.schedule
             lines = [
@@ -170,7 +171,7 @@ def derive(
     way, why = choice.way, choice.why
     parts: tuple[Dispatch, ...] = ()
     files: Mapping[str, str] = {}
-    if len(way.plans) > 1:
+    if way.order is not None or len(way.plans) > 1:
         try:
             parts = dispatches(program.name, way, context, program.inputs)
             files = unfused_source(parts, program.inputs, program.conditions)

@@ -24,7 +24,7 @@ from ncd_formal.elaboration import Output
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.proving import EXPAND_STEPS, Proof
 from ncd_formal.sizes import Polynomial, variable
-from ncd_formal.wires import SUM, Term, bound_axes, mul, reduce, substitute, subterms
+from ncd_formal.wires import SUM, Term, bound_axes, mul, outermost, reduce, substitute, subterms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -133,7 +133,7 @@ def orders(
         flat = flatten(Normaliser(proof.judge, proof.record_step)(output.term))
     except BudgetError:
         return ()
-    sums = [(node, found) for node, found in _contractions(flat) if len(found.bound) > 1]
+    sums = [(node, found) for node, found in _contractions(flat).items() if len(found.bound) > 1]
     drawn = drawn_sizes(context, sizes or {})
     choices = [tuple(_best(found, context, drawn)) for _, found in sums]
     free = {axis for digits in output.layout for axis in digits}
@@ -155,21 +155,22 @@ def orders(
     return tuple(made)
 
 
-def _contractions(root: Term) -> Iterator[tuple[Term, Contraction]]:
-    """The largest sums of products in a term."""
-    seen: set[Term] = set()
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
+def _contractions(root: Term) -> dict[Term, Contraction]:
+    """The largest sums of products in a term, and in their factors."""
+    made: dict[Term, Contraction] = {}
+
+    def workable(node: Term) -> bool:
         found = contraction(node)
-        if found is None or len(found.factors) > MOST_FACTORS:
-            stack += node.children
-        else:
-            yield node, found
-            stack += (*found.factors, *found.outside)
+        return found is not None and len(found.factors) <= MOST_FACTORS
+
+    pending = [root]
+    while pending:
+        for node in outermost(pending.pop(), workable):
+            found = contraction(node)
+            if node not in made and found is not None:
+                made[node] = found
+                pending += (*found.factors, *found.outside)
+    return made
 
 
 def _rebuilt(root: Term, chosen: Mapping[Term, tuple[Contraction, Tree]]) -> Term:

@@ -66,6 +66,9 @@ def dispatches(
         given[title] = f"{title}[{index}] = {plan.term}"
     if way.form is None:
         raise InputError(f"what {name} makes last reduces nothing")
+    way.form.certificate.check()
+    if way.order is not None:
+        way.order.check()
     reads = _read(last.term, known)
     stated = tuple(given[each] for each in reads if each in given)
     return (*made, Dispatch(name, way.form, reads, stated))

@@ -18,7 +18,7 @@ from ncd_formal.derivation.optima import Optimum, inequality, primitive
 from ncd_formal.derivation.schedules import Plan, replaced
 from ncd_formal.derivation.signomials import Signomial, total
 from ncd_formal.sizes import variable
-from ncd_formal.wires import Term, input_at, subterms
+from ncd_formal.wires import Term, input_at, outermost, subterms
 
 
 def cut(plan: Plan) -> tuple[Plan, ...]:
@@ -44,20 +44,12 @@ def cut(plan: Plan) -> tuple[Plan, ...]:
 
 def _inner(plan: Plan) -> list[Term]:
     """The outermost contractions below the fold that run along the streamed axis."""
-    found: dict[Term, None] = {}
-    stack = [plan.term]
-    seen: set[Term] = set()
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
+
+    def inside(node: Term) -> bool:
         contracts = node.op == "Reduce" and node.children[1].op == "Mul"
-        if contracts and plan.axis in node.axes and not _folds(node, plan):
-            found[node] = None
-        else:
-            stack.extend(node.children)
-    return sorted(found, key=str)
+        return contracts and plan.axis in node.axes and not _folds(node, plan)
+
+    return sorted(outermost(plan.term, inside), key=str)
 
 
 def _folds(root: Term, plan: Plan) -> bool:

@@ -25,7 +25,7 @@ from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.proving import EXPAND_STEPS, Proof
 from ncd_formal.rules import table
 from ncd_formal.sizes import fresh_names, variable
-from ncd_formal.wires import Argument, Term, subterms
+from ncd_formal.wires import Argument, Term, outermost, subterms
 
 RULESETS = ("simplify", "rescale", "blocks", "commute", "associate", "functions")
 LAWS = frozenset({"mul-comm", "mul-assoc", "log-mul"})
@@ -76,19 +76,7 @@ class StreamedForm:
 
 def streamable_axes(root: Term) -> tuple[str, ...]:
     """The axes of the outermost reductions, those not inside another reduction's body."""
-    found: dict[str, None] = {}
-    seen: set[Term] = set()
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node.op == "Reduce":
-            found[str(node.args[1])] = None
-        else:
-            stack.extend(node.children)
-    return tuple(sorted(found))
+    return tuple(sorted({str(n.args[1]) for n in outermost(root, lambda n: n.op == "Reduce")}))
 
 
 def outer_axes(output: Output, context: Context) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from ncd_formal.elaboration import Output
 from ncd_formal.errors import InputError
 from ncd_formal.facts import Facts
 from ncd_formal.sizes import variable
-from ncd_formal.wires import SUM, Term, input_at, subterms
+from ncd_formal.wires import SUM, Term, input_at, outermost, subterms
 
 
 @dataclass(frozen=True)
@@ -177,29 +177,17 @@ def _volume(context: Context, node: Term) -> Signomial:
 def _constant_along(axis: str, root: Term, context: Context) -> Iterator[Term]:
     """The contractions of inputs in a term that do not depend on an axis, inner ones first."""
     facts = Facts(context)
-    outermost = _sums_of_inputs(
+    largest = _sums_of_inputs(
         root, lambda node: axis not in node.axes and facts.holds("real", node)
     )
-    below = [node for node in subterms(*outermost) if _is_sum(node)]
+    below = [node for node in subterms(*largest) if _is_sum(node)]
     bodies = {node.children[1] for node in below}
     yield from (node for node in below if node not in bodies)
 
 
 def _sums_of_inputs(root: Term, wanted: Callable[[Term], bool] = lambda _: True) -> list[Term]:
     """The outermost sums of products of what is not reduced."""
-    found: dict[Term, None] = {}
-    seen: set[Term] = set()
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if _is_sum(node) and _of_inputs(node) and wanted(node):
-            found[node] = None
-        else:
-            stack += node.children
-    return list(found)
+    return list(outermost(root, lambda n: _is_sum(n) and _of_inputs(n) and wanted(n)))
 
 
 def _is_sum(node: Term) -> bool:

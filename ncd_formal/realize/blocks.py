@@ -58,15 +58,18 @@ _LARGEST = 1024
 def tables(plan: Plan) -> tuple[Table, Table]:
     """The table for any GPU, and what is better on Hopper and later where rows are contiguous.
 
-    Where it is not measured, blocks grow in turn while every tile holds few enough numbers.
+    Where it is not measured, such as with a further axis that is written in blocks, blocks grow in
+    turn while every tile holds few enough numbers.
     """
-    flat = all(len(shape) <= 2 for shape in plan.shapes)
-    if plan.products and flat and plan.row and plan.whole:
+    multiplies = plan.products and all(len(shape) <= 2 for shape in plan.shapes)
+    if multiplies and plan.whole and {*plan.blocked} == {plan.row, plan.stream}:
+        assert plan.row is not None
         two = (plan.row, plan.stream)
         if any(t.op == "Input" and {*two} <= own for t, own in plan.varies.items()):
             return _table(two, _CHAIN_WITH_TILE), {}
         return _table(two, _CHAIN), _table(two, _CHAIN_HOPPER)
-    if plan.products and flat and plan.row and plan.column:
+    if multiplies and plan.row and {*plan.blocked} == {plan.row, plan.column, plan.stream}:
+        assert plan.column is not None
         axes = (plan.row, plan.column, plan.stream)
         return _table(axes, _PRODUCT), _table(axes, _PRODUCT_HOPPER)
     if plan.whole:

@@ -13,7 +13,7 @@ _RUNNER = '''\
 """{name}, in {count} dispatches.
 
 Derived by ncd_formal; regenerate it rather than edit it.  What one dispatch makes is stored in the
-type of the inputs, and read by those after it.
+type of the inputs, and read by those after it: in float16, a long sum may overflow there.
 
 {given}
 """

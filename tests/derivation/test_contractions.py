@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -144,3 +145,40 @@ def test_no_order_of_products_takes_fewer_operations(seed: int) -> None:
 
 def volume(axes: frozenset[str], sizes: Mapping[str, int]) -> int:
     return math.prod(sizes[axis] for axis in axes)
+
+
+@pytest.mark.parametrize(
+    "program, kind",
+    [
+        (lambda a, b, c: (a.exp() @ b) @ c, "extended"),
+        (lambda a, b, c: ((a @ b) @ c) / (a @ b).sum(-1, keepdim=True), "real"),
+    ],
+)
+def test_infinite_and_undefined_values_are_kept(program: object, kind: str) -> None:
+    """A row of −∞ under an exponential; a row of 0 whose quotient is undefined."""
+    declared = {"a": f"n k : {kind}", "b": "k m", "c": "m l"}
+    outputs = import_program(program, declared).outputs
+    context = replace(assume((), ("k", "l", "m", "n")), inputs={"a": kind})
+    elaboration = elaborate([outputs], context)
+    ((output,),) = elaboration.programs
+    (order,) = orders(output, elaboration.context)
+    order.certificate.check()
+    generator = np.random.default_rng(0)
+    sizes = {"n": 2, "k": 3, "m": 4, "l": 2}
+    inputs = {name: generator.standard_normal(shape) for name, shape in
+              (("a", (2, 3)), ("b", (3, 4)), ("c", (4, 2)))}  # fmt: skip
+    inputs["a"][0] = -np.inf if kind == "extended" else 0
+    evaluator = Evaluator(order.certificate.context, sizes, inputs)
+    left, right = (evaluator.output(term, output.layout) for term in (output.term, order.term))
+    assert np.isnan(left[0]).all() == (kind == "real") and not np.isnan(left[1]).any()
+    np.testing.assert_allclose(left, right, equal_nan=True)
+
+
+def test_infinite_factors_do_not_regroup() -> None:
+    declared = {"a": "n k : extended", "b": "k m", "c": "m l"}
+    outputs = import_program(lambda a, b, c: (a @ b) @ c, declared).outputs
+    elaboration = elaborate(
+        [outputs], replace(assume((), ("k", "l", "m", "n")), inputs={"a": "extended"})
+    )
+    ((output,),) = elaboration.programs
+    assert orders(output, elaboration.context) == ()

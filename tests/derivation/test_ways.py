@@ -105,3 +105,19 @@ def test_what_stands_above_a_fold_is_counted_once_for_all_blocks() -> None:
     shapes = {"q": "n d", "k": "m d", "v": "m e", "w": "e c"}
     counted = estimate(projected, shapes).cost.operations
     assert counted == signomial(size("2*n*m*d + 2*n*m*e + 2*n*e*c"))
+
+
+def test_one_dispatch_in_another_order_is_what_is_written(tmp_path: Path) -> None:
+    """What is costed is what runs: the keys absorbed, still in one dispatch."""
+    definition = DEFINITIONS["latent attention"]
+    sizes = {"b": 1, "h": 16, "n": 1, "m": 8192, "d": 128, "r": 64}
+    found = derive(definition.program, definition.inputs, "h100", sizes)
+    (only,) = found.dispatches
+    assert found.fused and "inside against fused" in found.why
+    assert only.form.certificate.goals[0].left is found.certificate.goals[0].right
+    found.save(tmp_path)
+    shapes = [(1, 2, 5, 16), (1, 70, 24), (2, 24, 16), (2, 24, 16)]
+    tensors = [random(*shape, seed=k) for k, shape in enumerate(shapes)]
+    with interpret():
+        result = load(tmp_path / "kernel.py").latent(*tensors)
+    torch.testing.assert_close(result, definition.program(*tensors), atol=1e-4, rtol=1e-4)

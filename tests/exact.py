@@ -99,6 +99,8 @@ def _transcendental(
     exact: Callable[[Any], Any], digits: Callable[[Decimal], Decimal]
 ) -> Callable[[Any], Any]:
     def function(a: Any) -> Any:
+        # e · 1/e is 1 but for noise, of which a logarithm near 0 would be nothing else.
+        a = _snapped(Real.of(a)) if isinstance(a, Real) else a
         if isinstance(a, Fraction):
             try:
                 return exact(a)
@@ -107,11 +109,15 @@ def _transcendental(
         argument = Real.of(a)
         if digits == DIGITS.exp and abs(argument) > LARGEST_EXPONENT:
             raise NotExactError("exp")
-        result = digits(argument)
-        nearest = Fraction(round(result)) if abs(result) < 10**6 else Fraction(0)
-        return nearest if Real(result) == nearest else Real(result)
+        return _snapped(digits(argument))
 
     return function
+
+
+def _snapped(number: Decimal) -> Real | Fraction:
+    """A whole number where the digits are one but for noise."""
+    nearest = Fraction(round(number)) if abs(number) < 10**6 else Fraction(0)
+    return nearest if Real(number) == nearest else Real(number)
 
 
 EXACT_FUNCTIONS: Mapping[str, Any] = {

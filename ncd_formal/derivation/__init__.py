@@ -168,7 +168,7 @@ def derive(
         kernel = kernel_source(program.name, form, program.inputs, program.conditions)
     except InputError as error:
         refusal = error
-    way, why = choice.way, choice.why
+    way, why = choice.way, choice.why if sizes is not None else ""
     parts: tuple[Dispatch, ...] = ()
     files: Mapping[str, str] = {}
     if way.order is not None or len(way.plans) > 1:

@@ -14,7 +14,7 @@ Theorem statement_1 :
   let t3 (m_block_0 m_tile_0 : Z) :=
     (when (m_block_0 * m_tile + m_tile_0 <? m)%Z
        then / sqrt d
-            * (∑ d_1 < d, q b_0 h_0 n_0 d_1 * k b_0 h_0 (m_block_0 * m_tile + m_tile_0)%Z d_1)
+            * (∑ d_1 < d, k b_0 h_0 (m_block_0 * m_tile + m_tile_0)%Z d_1 * q b_0 h_0 n_0 d_1)
        else -∞)%value in
   ((∑ m_0 < m, t2 m_0 / (∑ m_0 < m, t2 m_0) * v b_0 h_0 m_0 d_0)
    = (rescaled m_block_0 < m_blocks,
@@ -29,6 +29,6 @@ Proof.
   intros b d h m m_blocks m_tile n premise_1 premise_2 premise_3 premise_4 premise_5 premise_6
     premise_7 premise_8 k q v b_0 h_0 n_0 d_0 premise_9 premise_10 premise_11 premise_12.
   readback certificate certificate_context certificate_nodes certificate_goals
-    118%positive 117%positive (Subjects [m_blocks; m_tile; m; b; d; h; n] [Reals 4 k; Reals 4 q;
+    114%positive 113%positive (Subjects [m_blocks; m_tile; m; b; d; h; n] [Reals 4 k; Reals 4 q;
     Reals 4 v] [] [] [b_0; d_0; 0; h_0; 0; 0; 0; n_0] [1; 4; 8; 2]%positive).
 Qed.

@@ -45,6 +45,8 @@ from ncd_formal.wires import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ncd_formal.composition import Composition
 
 FORMAT = 1
@@ -178,11 +180,7 @@ class Certificate:
             "witness": dict(sorted(self.witness.items())),
             **({"rules": [rule_text(r) for r in self.rules]} if self.rules else {}),
             **({"hypotheses": hypotheses} if hypotheses else {}),
-            **(
-                {"example": {k: [list(s), list(v)] for k, (s, v) in sorted(self.example.items())}}
-                if hypotheses
-                else {}
-            ),
+            **({"example": example_to_json(self.example)} if hypotheses else {}),
             "digests": [list(pair) for pair in self.digests],
             "goals": [
                 [numbers[g.left], numbers[g.right], [list(d) for d in g.layout]] for g in self.goals
@@ -285,7 +283,7 @@ class Certificate:
                 Goal(_node(nodes, a), _node(nodes, b), _layout(layout))
                 for a, b, layout in data["goals"]
             )
-            witness = {str(k): _whole(v) for k, v in data["witness"].items()}
+            witness = witness_from_json(data["witness"])
             result = cls(
                 context,
                 goals,
@@ -295,10 +293,7 @@ class Certificate:
                 witness,
                 rules,
                 hypotheses,
-                {
-                    str(k): (tuple(map(_whole, shape)), _texts(values))
-                    for k, (shape, values) in data.get("example", {}).items()
-                },
+                example_from_json(data.get("example", {})),
             )
         except CertificateError:
             raise
@@ -362,6 +357,29 @@ def _layout(written: Any) -> tuple[tuple[str, ...], ...]:
     if not isinstance(written, list):
         raise CertificateError("a layout is a list of lists of axes")
     return tuple(map(_texts, written))
+
+
+def written(values: NDArray[Any]) -> Values:
+    """An array as a certificate holds it."""
+    texts = ("-inf" if x == float("-inf") else str(Fraction(x)) for x in values.flatten().tolist())
+    return tuple(values.shape), tuple(texts)
+
+
+def example_to_json(example: Mapping[str, Values]) -> dict[str, Any]:
+    """Inputs as plain data."""
+    return {k: [list(shape), list(values)] for k, (shape, values) in sorted(example.items())}
+
+
+def example_from_json(data: Mapping[str, Any]) -> dict[str, Values]:
+    """Inputs from plain data."""
+    return {
+        str(k): (tuple(map(_whole, shape)), _texts(values)) for k, (shape, values) in data.items()
+    }
+
+
+def witness_from_json(data: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes from plain data."""
+    return {str(k): _whole(v) for k, v in data.items()}
 
 
 def context_from_json(data: Mapping[str, Any]) -> Context:
@@ -515,10 +533,8 @@ def check(data: Mapping[str, Any], vouched: Sequence[Rule] = ()) -> CheckReport:
             raise CertificateError(f"it rests on the law {rule.name}, which nobody has proved")
         if rule.name not in certificate.laws:
             raise CertificateError(f"it does not use the law {rule.name} that it brings")
-    _check_witness(certificate)
-    for text in certificate.supposed:
-        if text not in certificate.conditions:
-            raise CertificateError(f"it supposes without a word that {text}")
+    check_witness(certificate)
+    check_said(certificate.supposed, certificate.conditions)
     proved: set[tuple[Term, Term]] = set()
     steps_checked = 0
 
@@ -563,6 +579,16 @@ def check(data: Mapping[str, Any], vouched: Sequence[Rule] = ()) -> CheckReport:
     )
 
 
+def check_said(supposed: Sequence[str], conditions: Sequence[str]) -> None:
+    """What is supposed is among the conditions.
+
+    Errors: CertificateError naming what is not.
+    """
+    for text in supposed:
+        if text not in conditions:
+            raise CertificateError(f"it supposes without a word that {text}")
+
+
 def _assumed(context: Context) -> tuple[str, ...]:
     """What the context demands of sizes: a size is at least 1 without a word."""
     bounds = [f"{name} >= {least}" for name, least in context.lower.items() if least > 1]
@@ -592,8 +618,11 @@ class _FreeAxes:
         return below
 
 
-def _check_witness(certificate: Certificate) -> None:
-    """The assumptions hold of some sizes, and the hypotheses of some inputs."""
+def check_witness(certificate: Certificate) -> None:
+    """The assumptions hold of some sizes, and the hypotheses of some inputs.
+
+    Errors: CertificateError where its witness or its example does not show that.
+    """
     context, given = certificate.context, certificate.witness
     names = {v for p in (*context.assumptions, *context.axes.values()) for v in p.variables}
     sizes = {name: given.get(name, context.least(name)) for name in names | given.keys()}

@@ -3,6 +3,8 @@
 Both programs are written as a sequence of steps.  A step computes one array from the inputs and
 from arrays of earlier steps, and carries a certificate that both programs' ways of computing it
 agree *whatever it reads holds*; so the arrays agree one after the other, and the outputs with them.
+A part may suppose something of inputs, that a row of a mask has a True: then each step that uses it
+reads inputs of the programs there, and the proof as a whole supposes it of those.
 Steps that are the same up to the names of what they read share one certificate: the proof of a deep
 stack is about as long as that of its distinct layers.
 
@@ -11,24 +13,32 @@ Checking needs what checking a certificate needs: the rule texts and the standar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Union
 
 from ncd_formal.certificate import (
     Certificate,
     CertificateError,
     CheckReport,
+    Values,
+    check_said,
+    check_witness,
     context_from_json,
     digest_of,
+    example_from_json,
+    example_to_json,
     save_json,
+    witness_from_json,
 )
 from ncd_formal.conditions import Context
 from ncd_formal.errors import InputError
 from ncd_formal.facts import INPUT_KINDS, Facts
-from ncd_formal.proof import Lemma
+from ncd_formal.proof import Hypothesis, Lemma
 from ncd_formal.rules import read_own_rules
-from ncd_formal.wires import Term, indices_of, subterms
+from ncd_formal.sizes import Polynomial
+from ncd_formal.wires import INDEX_TEXT, Argument, Term, indices_of, is_axis, renamed, subterms
 
 FORMAT = "composition 1"
 
@@ -56,6 +66,50 @@ class Composition:
     """The steps that are outputs."""
     conditions: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    witness: Mapping[str, int] = field(default_factory=dict)
+    """Sizes at which there are inputs of which the hypotheses hold."""
+    example: Mapping[str, Values] = field(default_factory=dict)
+    """Those inputs."""
+
+    @cached_property
+    def supposition(self) -> Certificate:
+        """What the parts suppose, said of the programs' inputs: hypotheses, and no goals."""
+        axes: dict[str, Polynomial] = {}
+        names: dict[tuple[Polynomial, int], str] = {}
+        found: dict[Hypothesis, None] = {}
+        for step in self.steps:
+            part = self.parts[step.part]
+            sources = {k: source for k, source in step.reads.items() if isinstance(source, str)}
+            for hypothesis in part.hypotheses:
+                to: dict[str, str] = {}
+                used: dict[Polynomial, int] = {}
+                for axis in _axes_read(hypothesis):
+                    # What two parts suppose is the same where their axes have the same sizes.
+                    extent = part.context.axes[axis]
+                    used[extent] = used.get(extent, 0) + 1
+                    to[axis] = names.setdefault((extent, used[extent]), f"row.{len(names)}")
+                    axes[to[axis]] = extent
+                sides = (renamed(s, sources, to) for s in (hypothesis.left, hypothesis.right))
+                found[Hypothesis(*sides)] = None
+        return Certificate(
+            replace(self.context, axes=axes),
+            (),
+            (),
+            about=self.about,
+            witness=self.witness,
+            hypotheses=tuple(found),
+            example=self.example,
+        )
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """What the proof supposes of the programs' inputs."""
+        return self.supposition.hypotheses
+
+    @property
+    def supposed(self) -> tuple[str, ...]:
+        """The hypotheses in words."""
+        return self.supposition.supposed
 
     @property
     def lemmas(self) -> tuple[Lemma, ...]:
@@ -104,7 +158,7 @@ class Composition:
             own = part.context
             first, *forms = part.goals
             other = any(g.left is not first.left or g.layout != first.layout for g in forms)
-            if other or part.conditions or part.hypotheses or own.splits:
+            if other or part.conditions != part.supposed or own.splits:
                 raise CertificateError(f"part {number} is not about one array")
             if own.lower != again.context.lower or own.assumptions != again.context.assumptions:
                 raise CertificateError(f"part {number} is about other sizes")
@@ -112,6 +166,7 @@ class Composition:
         made: list[tuple[str, int]] = []
         kinds = [kind_of(part)[0] for part in again.parts]
         reads = [_ranks(part) for part in again.parts]
+        supposing = [set(map(str, _inputs_of(part.hypotheses))) for part in again.parts]
         for number, step in enumerate(again.steps):
             part = again.parts[step.part]
             if step.reads.keys() != part.context.inputs.keys():
@@ -122,6 +177,8 @@ class Composition:
                     if again.context.inputs.get(source) != kind:
                         raise CertificateError(f"step {number}: no {kind} input {source!r}")
                     continue
+                if name in supposing[step.part]:
+                    raise CertificateError(f"step {number} supposes something of step {source}")
                 if not 0 <= source < number:
                     raise CertificateError(f"step {number} reads step {source}")
                 found, rank = made[source]
@@ -134,12 +191,20 @@ class Composition:
             raise CertificateError("the outputs are not among the steps")
         if not {step.part for step in again.steps} == set(range(len(again.parts))):
             raise CertificateError("a part is not used")
+        check_witness(again.supposition)
+        check_said(again.supposed, again.conditions)
+        assumed = [
+            text
+            for report, part in zip(reports, again.parts, strict=True)
+            for text in report.conditions
+            if text not in part.conditions
+        ]
         return CheckReport(
             len(again.outputs),
             sum(report.lemmas for report in reports),
             sum(report.steps for report in reports),
             again.laws,
-            tuple(dict.fromkeys(c for r in reports for c in (*r.conditions, *again.conditions))),
+            tuple(dict.fromkeys((*assumed, *again.conditions))),
             again.unproved,
         )
 
@@ -157,6 +222,14 @@ class Composition:
             "parts": [part.to_json() for part in self.parts],
             "steps": [[s.part, dict(sorted(s.reads.items())), list(s.places)] for s in self.steps],
             "outputs": list(self.outputs),
+            **(
+                {
+                    "witness": dict(sorted(self.witness.items())),
+                    "example": example_to_json(self.example),
+                }
+                if self.hypotheses
+                else {}
+            ),
         }
 
     def save(self, path: Any) -> None:
@@ -170,7 +243,7 @@ class Composition:
         Errors: CertificateError where it is not well formed.
         """
         try:
-            if data.keys() != _FIELDS or data["format"] != FORMAT:
+            if data.keys() - {"witness", "example"} != _FIELDS or data["format"] != FORMAT:
                 raise CertificateError(f"it does not have the fields {', '.join(sorted(_FIELDS))}")
             own = data["context"]
             parts = tuple(map(Certificate.from_json, _list(data["parts"])))
@@ -189,6 +262,8 @@ class Composition:
                 tuple(map(_number, _list(data["outputs"]))),
                 tuple(map(_text, _list(data["conditions"]))),
                 dict(data["about"]),
+                witness_from_json(data.get("witness", {})),
+                example_from_json(data.get("example", {})),
             )
         except CertificateError:
             raise
@@ -214,6 +289,26 @@ def kind_of(part: Certificate) -> tuple[str, Term]:
             if not facts(form) & ~INPUT_KINDS[kind]:
                 return kind, form
     raise AssertionError("every value is of some kind")
+
+
+def _inputs_of(hypotheses: Sequence[Hypothesis]) -> Iterator[Argument]:
+    """The names of the inputs that hypotheses are about."""
+    for hypothesis in hypotheses:
+        for node in subterms(hypothesis.left, hypothesis.right):
+            if node.op == "Input":
+                yield node.args[0]
+
+
+def _axes_read(hypothesis: Hypothesis) -> dict[str, None]:
+    """The axes of a hypothesis, in the order in which it reads them."""
+    found: dict[str, None] = {}
+    for node in subterms(hypothesis.left, hypothesis.right):
+        if node.op in INDEX_TEXT:
+            for p in indices_of(str(node.args[INDEX_TEXT[node.op]])):
+                found.update((v, None) for v in sorted(p.variables) if is_axis(v))
+        if node.op in {"Reduce", "Opaque"}:
+            found.update((axis, None) for axis in str(node.args[1]).split())
+    return found
 
 
 def _ranks(part: Certificate) -> dict[str, set[int]]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count, islice
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from ncd_formal.candidates import live_rows
 from ncd_formal.certificate import Certificate, CertificateError
@@ -24,11 +24,9 @@ from ncd_formal.proof import Hypothesis
 from ncd_formal.proving import Effort, Proof
 from ncd_formal.refutation import Counterexample, Trials
 from ncd_formal.rules import Rule, read_own_rules
-from ncd_formal.task import Task
+from ncd_formal.task import Proved, Task
 
 log = logging.getLogger(__name__)
-
-Proved = TypeVar("Proved", Certificate, Composition)
 
 Status = Literal["proved", "refuted", "undecided"]
 
@@ -269,12 +267,20 @@ def find(
         if certificate is not None:
             return read, certificate
     end = time.perf_counter() + timeout
-    for numbers in task.stand_in_choices() if task.length > SMALL else ():
+    if task.length <= SMALL:
+        return task, None
+    choices = [(numbers, False) for numbers in task.stand_in_choices()]
+    # What a part may suppose is looked for last: the fewer conditions the better.
+    choices += [(numbers, True) for numbers in ((), *task.stand_in_choices())]
+    for numbers, supposing in choices:
         read = task.reading(numbers)
-        trials = read.trials()
-        composition = read.sweep(trials, end, rules).composition(read.conditions, read.about)
-        if composition is not None and trials.agree():
-            return read, _with_conditions(composition, read.left_out(composition))
+        sweep = read.sweep(read.trials(), end, rules, supposing)
+        composition = sweep.composition(read.conditions, read.about)
+        if composition is not None and read.trials_of(composition).agree():
+            composition = read.with_example(composition)
+            if composition is not None:
+                further = (*composition.supposed, *read.left_out(composition))
+                return read, _with_conditions(composition, further)
     return task, None
 
 
@@ -334,7 +340,7 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
     context, own = task.elaboration.context, certificate.context
     sizes = dict(context.lower) == dict(own.lower) and context.assumptions == own.assumptions
     if isinstance(certificate, Composition):
-        conditions = _united(task.conditions, task.left_out(certificate))
+        conditions = _united(task.conditions, (*certificate.supposed, *task.left_out(certificate)))
         if not sizes or conditions != certificate.conditions:
             raise CertificateError("the certificate is about other sizes or conditions")
         if not task.confirms(certificate):

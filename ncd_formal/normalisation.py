@@ -36,6 +36,7 @@ from typing import Literal
 from ncd_formal.rules import Judge, table
 from ncd_formal.sizes import Polynomial, divide, size
 from ncd_formal.wires import (
+    ANY,
     INDEX_TEXT,
     MAX,
     MINUS_ONE,
@@ -1021,6 +1022,15 @@ class Normaliser:
         if not masked or total.op != "Reduce":
             return total
         axis, body = str(total.args[1]), total.children[1]
+        factors = list(_factors(body))
+        truths = [f for f in factors if facts.holds("boolean", f)]
+        if 0 < len(truths) < len(factors):
+            c, a = self._comb(truths), self._comb([f for f in factors if f not in truths])
+            live = term("Reduce", ANY, axis, c)
+            if self.allows("sum-live", x=axis, c=c, a=a) and self(live) is ONE:
+                self._mul(c, a)
+                right = self.apply("sum-live", x=axis, c=c, a=a)
+                return self.apply("select-true", c=Fraction(1), a=right.children[1], b=ZERO)
         for w in ("0", str(context.axes[axis] - 1), *sorted(body.axes - {axis})):
             if self.allows("sum-witness", x=axis, a=body, w=w):
                 try:

@@ -87,7 +87,7 @@ class Proof:
             return None
         shown = [Goal(a.term, b.term, a.layout) for a, b in self.pairs]
         if evident:
-            shown += self.evident()
+            shown += self.evident(known=self.suppose())
         lemmas = self.closure.explain(*((goal.left, goal.right) for goal in shown))
         used = laws_of(lemmas)
         reasons = {r for _, _, steps in lemmas for _, r in steps if isinstance(r, Hypothesis)}
@@ -107,11 +107,17 @@ class Proof:
         """Take over one instance of a law, its conditions decided."""
         self.closure.merge(left, right, Instance(law, values))
 
-    def evident(self) -> Iterator[Goal]:
-        """Outputs that may seem undefined in a form that shows that no sum of it is 0."""
+    def evident(self, known: Mapping[Term, Term] | None = None) -> Iterator[Goal]:
+        """Outputs that may seem undefined in a form that shows that no sum of it is 0.
+
+        ``known`` are normal forms that hypotheses make equal to others.
+        """
+        known = known or {}
         facts = self.judge.facts
-        linear = Normaliser(self.judge, self.record_step, "linear", budget=EXPAND_STEPS)
-        witness = Normaliser(self.judge, self.record_step, witness=True)
+        linear = Normaliser(
+            self.judge, self.record_step, "linear", budget=EXPAND_STEPS, known=known
+        )
+        witness = Normaliser(self.judge, self.record_step, witness=True, known=known)
         for a, _ in self.pairs:
             # A test written out at length may be one that always holds.
             for simplify in (lambda term: term, linear):

@@ -13,12 +13,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncd_formal.certificate import Values
+from ncd_formal.certificate import Values, written
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.shapes import Declaration
@@ -130,7 +129,9 @@ class Trials:
                 continue
             whole = {k: v.round() if v.is_floating_point() else v for k, v in inputs.items()}
             chosen = whole if self._satisfy(sizes, whole) else inputs
-            return sizes, {k: _written(chosen[k]) for k in sorted(names & chosen.keys())}
+            return sizes, {
+                k: written(chosen[k].double().numpy()) for k in sorted(names & chosen.keys())
+            }
         return None
 
     # Sampling -------------------------------------------------------------------------------
@@ -342,12 +343,6 @@ class Trials:
             if simpler is not None:
                 return simpler
         return best
-
-
-def _written(tensor: torch.Tensor) -> Values:
-    """An array as a certificate holds it."""
-    values = (x if x == -np.inf else Fraction(x) for x in tensor.double().flatten().tolist())
-    return tuple(tensor.shape), tuple(map(str, values))
 
 
 def impose(text: str, inputs: dict[str, Any], generator: Any = None) -> None:

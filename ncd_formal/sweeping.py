@@ -15,6 +15,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Union
 
@@ -33,7 +34,7 @@ from ncd_formal.arrays import (
     topological,
     with_sources,
 )
-from ncd_formal.certificate import Certificate
+from ncd_formal.certificate import Certificate, CertificateError, check_witness, written
 from ncd_formal.composition import Composition, Step, kind_of
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import Elaboration, Output, elaborate
@@ -57,8 +58,11 @@ SECONDS = 5.0
 SECONDS_WITHOUT = 5.0
 """Processor time since the last step after which no more are looked for."""
 
-Search = Callable[[Context, tuple[Output, Output], float, bool], Union[Certificate, None]]
-"""Looks for a proof of a pair, for so many seconds, with a search or by normal forms alone."""
+Search = Callable[
+    [Context, tuple[Output, Output], float, bool, Mapping[str, str]], Union[Certificate, None]
+]
+"""Looks for a proof of a pair, for so many seconds, with a search or by normal forms alone; it may
+suppose something of inputs that are the programs' own, which have these names in the programs."""
 
 Class = int
 Leaf = Union[str, Class]
@@ -482,12 +486,32 @@ class Sweep:
         seconds = self.deadline - time.perf_counter()
         if not search:
             seconds = min(seconds, SECONDS)
-        certificate = self.search(context, (left, right), seconds, search)
+        own = {n: leaf for n, leaf, _, _ in obligation.leaves if isinstance(leaf, str)}
+        certificate = self.search(context, (left, right), seconds, search, own)
+        if certificate is not None and certificate.hypotheses:
+            certificate = self._with_example(certificate, obligation)
         if certificate is None:
             return None
         self.parts.append(certificate)
         self.kind_of[len(self.parts) - 1] = kind_of(certificate)[0]
         return len(self.parts) - 1
+
+    def _with_example(
+        self, certificate: Certificate, obligation: _Obligation
+    ) -> Certificate | None:
+        """The certificate with inputs of which its hypotheses hold; None where no sample is one."""
+        for values in self.samples:
+            example = {
+                name: written(values.of[array])
+                for name, leaf, array, _ in obligation.leaves
+                if isinstance(leaf, str) and name in certificate.context.inputs
+            }
+            sizes = {**certificate.witness, **values.sizes}
+            shown = replace(certificate, witness=sizes, example=example)
+            with suppress(CertificateError):
+                check_witness(shown)
+                return shown
+        return None
 
     def _elaborated(self, obligation: _Obligation) -> Elaboration:
         """The wires of both arrays: the same for obligations of one key."""

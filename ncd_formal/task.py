@@ -14,7 +14,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from ncd_formal import reproduction
 from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
@@ -29,7 +31,7 @@ from ncd_formal.candidates import (
     truth_inputs,
 )
 from ncd_formal.certificate import Certificate, Goal, supposed
-from ncd_formal.composition import Composition
+from ncd_formal.composition import Composition, kind_of
 from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.elaboration import Elaboration, Output, check_alike, elaborate
@@ -52,8 +54,15 @@ from ncd_formal.proving import Effort, Proof
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
+from ncd_formal.sizes import Polynomial
 from ncd_formal.sweeping import Sweep
-from ncd_formal.wires import Term, subterms
+from ncd_formal.wires import Term, renamed, subterms
+
+Proved = TypeVar("Proved", Certificate, Composition)
+_NO_AXES: Mapping[str, Polynomial] = {}
+
+SAMPLES_DRAWN = 8
+"""How many inputs are drawn at most until all outputs are defined."""
 
 WHOLE = 3_000
 """Arrays in both programs together above which they are only taken array by array."""
@@ -173,11 +182,13 @@ class Task:
         """Hypotheses in words."""
         return supposed(hypotheses, self.elaboration.context, self.about)
 
-    def with_example(self, certificate: Certificate) -> Certificate | None:
+    def with_example(self, certificate: Proved) -> Proved | None:
         """The certificate with inputs of which its hypotheses hold; None where none are known."""
-        example = self.trials(certificate.hypotheses).example()
-        if example is None or not certificate.hypotheses:
-            return None if certificate.hypotheses else certificate
+        if not certificate.hypotheses:
+            return certificate
+        example = self.trials_of(certificate).example()
+        if example is None:
+            return None
         sizes, inputs = example
         return replace(certificate, witness={**certificate.witness, **sizes}, example=inputs)
 
@@ -259,7 +270,17 @@ class Task:
         """That inputs are 0 or 1, wherever the programs read them."""
         return _zeros_or_ones(names, *self._roots)
 
-    def trials(self, hypotheses: Sequence[Hypothesis] = ()) -> Trials:
+    def trials_of(self, certificate: Certificate | Composition) -> Trials:
+        """Trials of inputs of which a certificate's hypotheses hold."""
+        if isinstance(certificate, Composition):
+            return self.trials(certificate.hypotheses, certificate.supposition.context.axes)
+        return self.trials(certificate.hypotheses)
+
+    def trials(
+        self, hypotheses: Sequence[Hypothesis] = (), axes: Mapping[str, Polynomial] = _NO_AXES
+    ) -> Trials:
+        """Trials of inputs of which hypotheses hold; ``axes`` are those of hypotheses alone."""
+        context = self.known if self.is_large else self.elaboration.context
         sides = [
             Side(name, run, partial(self._evaluate, side), _tolerance(program))
             for side, (name, run, program) in enumerate(
@@ -269,7 +290,7 @@ class Task:
         sizes = [c.removeprefix("sizes: ") for c in self.conditions]
         return Trials(
             self.declarations,
-            self.known if self.is_large else self.elaboration.context,
+            context.with_axes(axes),
             sides[0],
             sides[1],
             sizes,
@@ -305,14 +326,20 @@ class Task:
         place = parting(*self.arrays, self.about["inputs"], samples)
         return str(place) if place else ""
 
-    def samples(self, trials: Trials, count: int = 2) -> list[Values]:
-        """All arrays in a few trials, those of :meth:`seeds`."""
+    def samples(self, trials: Trials, count: int = 2, defined: bool = False) -> list[Values]:
+        """All arrays in a few trials, those of :meth:`seeds`; ``defined`` all through."""
         found = []
         for seed in self.seeds(trials, count):
             sizes = trials.sample_sizes(seed)
-            inputs = None if sizes is None else trials.sample_inputs(sizes, seed)
-            if sizes is not None and inputs is not None:
-                found.append(self._values(sizes, {k: v.numpy() for k, v in inputs.items()}))
+            for attempt in range(SAMPLES_DRAWN if defined and sizes is not None else 1):
+                inputs = None if sizes is None else trials.sample_inputs(sizes, seed + 97 * attempt)
+                if sizes is None or inputs is None:
+                    break
+                values = self._values(sizes, {k: v.numpy() for k, v in inputs.items()})
+                outputs = (values.of[output] for side in self.arrays for output in side)
+                if not defined or not any(np.isnan(output).any() for output in outputs):
+                    found.append(values)
+                    break
         return found
 
     def seeds(self, trials: Trials, count: int) -> list[int]:
@@ -340,27 +367,69 @@ class Task:
                 values.evaluate(topological(outputs))
         return self._evaluated[key]
 
-    def sweep(self, trials: Trials | None, deadline: float, rules: tuple[Rule, ...]) -> Sweep:
-        """A proof array by array, with what the arrays hold in a few trials."""
-        samples = [] if trials is None else self.samples(trials)
+    def sweep(
+        self,
+        trials: Trials | None,
+        deadline: float,
+        rules: tuple[Rule, ...],
+        supposing: bool = False,
+    ) -> Sweep:
+        """A proof array by array, with what the arrays hold in a few trials.
+
+        With ``supposing``, a part may suppose of its inputs that rows are live where it finds no
+        proof without, or none that shows its array to be defined; else only what is assumed.
+        """
+        samples = [] if trials is None else self.samples(trials, defined=supposing)
         proofs = Proofs(folder("proofs"))
 
         def search(
-            context: Context, pair: tuple[Output, Output], seconds: float, thorough: bool
+            context: Context,
+            pair: tuple[Output, Output],
+            seconds: float,
+            thorough: bool,
+            own: Mapping[str, str],
         ) -> Certificate | None:
-            left, right = pair
-            if left.layout == right.layout and not rules:
-                known = proofs.find(context, Goal(left.term, right.term, left.layout))
-                if known is not None:
-                    return known
-            proof = Proof(context, [pair], seconds, rules)
             effort: Effort = "search" if thorough else "written out"
-            found = proof.certificate((), {}, effort, evident=True)
-            if found is not None:
-                proofs.keep(context, found)
+            goal = Goal(pair[0].term, pair[1].term, pair[0].layout)
+            alike = pair[0].layout == pair[1].layout and not rules
+            found = proofs.find(context, goal) if alike else None
+            if found is None:
+                found = Proof(context, [pair], seconds, rules).certificate((), {}, effort, True)
+                if found is not None:
+                    proofs.keep(context, found)
+            if found is None or INPUT_KINDS[kind_of(found)[0]] & UNDEFINED:
+                rows = self._rows(context, pair, own, supposing)
+                if rows:
+                    proof = Proof(context, [pair], seconds, rules, rows)
+                    more = proof.certificate((), {}, effort, True)
+                    if found is None or (more and not INPUT_KINDS[kind_of(more)[0]] & UNDEFINED):
+                        return more
             return found
 
         return Sweep(self.arrays, self.context, self.known.inputs, samples, deadline, search)
+
+    def _rows(
+        self, context: Context, pair: tuple[Output, Output], own: Mapping[str, str], all_: bool
+    ) -> tuple[Hypothesis, ...]:
+        """Rows of the programs' own inputs that a proof of a pair may suppose to be live."""
+        if not all_ and not self.assumed:
+            return ()
+        proof = Proof(context, [pair])
+        normal = Normaliser(proof.judge, proof.record_step)
+        try:
+            rows = live_rows(context, (), *(normal(output.term) for output in pair))
+        except BudgetError:
+            return ()
+        programs = replace(context, inputs={own.get(n, n): k for n, k in context.inputs.items()})
+
+        def may_be_supposed(row: Hypothesis) -> bool:
+            reads = {n for n in subterms(row.left) if n.op == "Input"}
+            if not all(str(read.args[0]) in own for read in reads):
+                return False
+            said = Hypothesis(renamed(row.left, own, {}), row.right)
+            return all_ or set(supposed([said], programs, self.about)) <= set(self.assumed)
+
+        return tuple(row for row in rows if may_be_supposed(row))
 
     def confirms(self, composition: Composition) -> bool:
         """Whether a composition is about these programs, whatever was searched."""
@@ -389,8 +458,8 @@ class Task:
         """The condition that what is undefined is left out, where numbers are read as −∞."""
         if "infinite" not in self.about or not self._may_be_undefined(certificate):
             return ()
-        if isinstance(certificate, Certificate) and certificate.hypotheses:
-            trials = self.trials(certificate.hypotheses)
+        if certificate.hypotheses:
+            trials = self.trials_of(certificate)
             if trials.agree() and not trials.left_out:
                 return ()
         return (LEFT_OUT,)

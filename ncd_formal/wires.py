@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import cache
 from typing import ClassVar, Union
 
-from ncd_formal.sizes import Polynomial, size
+from ncd_formal.sizes import Polynomial, size, variable
 
 Argument = Union["Term", str, Fraction]
 Shape = Union[None, tuple["Shape", "Shape"]]
@@ -322,6 +322,23 @@ def bound_axes(root: Term) -> set[str]:
         if node.op in {"Reduce", "Opaque"}
         for axis in str(node.args[1]).split()
     }
+
+
+def renamed(root: Term, inputs: Mapping[str, str], axes: Mapping[str, str]) -> Term:
+    """``root`` with inputs and axes, bound ones too, under other names; no two axes become one."""
+    made: dict[Term, Term] = {}
+    to = {axis: variable(name) for axis, name in axes.items()}
+    for node in subterms(root):
+        args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
+        if node.op == "Input":
+            args[0] = inputs.get(str(args[0]), str(args[0]))
+        if node.op in {"Reduce", "Opaque"}:
+            args[1] = " ".join(axes.get(axis, axis) for axis in str(args[1]).split())
+        if node.op in INDEX_TEXT:
+            place = INDEX_TEXT[node.op]
+            args[place] = indices_text(p.substitute(to) for p in indices_of(str(args[place])))
+        made[node] = term(node.op, *args)
+    return made[root]
 
 
 def substitute(root: Term, values: Mapping[str, Polynomial]) -> Term:

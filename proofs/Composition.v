@@ -2,7 +2,8 @@
 
    A step makes one array from inputs and from arrays of earlier steps.  Its part is a certificate
    that both programs' ways of making it agree whatever it reads holds, so the arrays agree one
-   after the other.  This is `ncd_formal/composition.py`. *)
+   after the other.  What a part supposes must hold of what its step reads.  This is
+   `ncd_formal/composition.py`. *)
 
 From Ncd Require Import Values.
 From Coq Require Import Reals ZArith BinNums PArith List Bool Lia FMapPositive
@@ -17,6 +18,7 @@ Definition values := list Z -> value.
 Record part := Part {
   context_of : context;
   table_of : node_table;
+  hypotheses_of : list goal;            (* what it supposes of what is read *)
   lemmas_of_part : list lemma;
   left_node : positive;
   right_node : positive;
@@ -72,7 +74,7 @@ Definition covered (p : part) (i : positive) : bool :=
     (free (context_of p) (term_at (context_of p) (table_of p) i)).
 Definition part_ok (laws : list law) (p : part) : bool :=
   no_splits (context_of p)
-  && check laws (context_of p) (table_of p) [] (lemmas_of_part p) (goals_of p)
+  && check laws (context_of p) (table_of p) (hypotheses_of p) (lemmas_of_part p) (goals_of p)
   && covered p (left_node p) && covered p (right_node p) && covered p (form p)
   && fact_is (build (context_of p) (table_of p)) (input_fact (kind_of_part p)) (form p).
 
@@ -84,6 +86,19 @@ Definition read_ok (inputs : PositiveMap.t input_kind) (kinds : list input_kind)
   | FromInput y => kind_within (find ExtendedInput inputs y) wanted
   | FromStep k => match nth_error kinds k with Some found => kind_within found wanted | None => false end
   end.
+Definition supposed (p : part) (N : model) : Prop :=
+  Forall (holds_in (context_of p) (table_of p) N) (hypotheses_of p).
+(* Each step reads what its part supposes, whatever else was made. *)
+Definition all_supposed (parts : list part) (M : model) (steps : list step) : Prop :=
+  forall s p made, In s steps -> nth_error parts (part_number s) = Some p ->
+  supposed p (model_at M s made).
+Definition supposes_nothing (p : part) : bool := match hypotheses_of p with [] => true | _ => false end.
+Lemma nothing_supposed parts M steps : forallb supposes_nothing parts = true ->
+  all_supposed parts M steps.
+Proof.
+  rewrite forallb_forall. intros H s p made _ P. apply nth_error_In, H in P.
+  unfold supposed, supposes_nothing in *. destruct (hypotheses_of p); [constructor | discriminate].
+Qed.
 Fixpoint steps_ok (parts : list part) (inputs : PositiveMap.t input_kind) (kinds : list input_kind)
     (steps : list step) : bool := match steps with
   | [] => true
@@ -155,38 +170,40 @@ Section Composition.
       eapply kind_within_sound; [exact H | now apply (made_ok_nth kinds)].
   Qed.
 
-  Lemma part_sound p N : part_ok laws p = true -> model_ok N (context_of p) ->
+  Lemma part_sound p N : part_ok laws p = true -> model_ok N (context_of p) -> supposed p N ->
     array_of p (left_node p) N = array_of p (right_node p) N
     /\ forall is, of_kind (kind_of_part p) (array_of p (left_node p) N is).
   Proof.
-    unfold part_ok. rewrite !andb_true_iff. intros [[[[[S C] L] R] F] K] ok.
+    unfold part_ok. rewrite !andb_true_iff. intros [[[[[S C] L] R] F] K] ok given.
     assert (splits_ok (context_of p) N) as fit.
     { unfold splits_ok, no_splits in *. destruct (splits (context_of p)); [|discriminate].
       split; [constructor | exact I]. }
-    pose proof (check_sound_outright laws _ _ _ _ laws_sound C) as E. unfold goals_of in E.
+    pose proof (check_sound laws _ _ _ _ _ laws_sound C N ok fit given) as E. unfold goals_of in E.
     apply Forall_cons_iff in E as [E E']. apply Forall_cons_iff in E' as [E' _].
     cbn [fst snd] in *. split.
     - apply functional_extensionality. intros is. unfold array_of.
       destruct (inside _ _ _ _) eqn:B; [|reflexivity]. apply inside_sound in B.
-      apply equal_f, (E N _ ok fit); now apply covered_sound.
+      apply equal_f, (E _); now apply covered_sound.
     - intros is. unfold array_of. destruct (inside _ _ _ _) eqn:B; [|apply one_of_kind].
       apply inside_sound in B.
-      rewrite (E' N _ ok fit) by now apply covered_sound. apply of_kind_fact.
+      rewrite (E' _) by now apply covered_sound. apply of_kind_fact.
       apply (fact_is_sound (context_of p) _ (build_well_formed _ _) _ _ K N ok fit).
       now apply covered_sound.
   Qed.
 
-  Lemma run_steps_agree steps : forall kinds made, made_ok kinds made ->
+  Lemma run_steps_agree steps : all_supposed parts M steps -> forall kinds made, made_ok kinds made ->
     steps_ok parts inputs_of kinds steps = true ->
     run_steps left_node parts M made steps = run_steps right_node parts M made steps.
   Proof.
-    induction steps as [|s steps IH]; intros kinds made Hm H; [reflexivity|]. cbn in *.
+    induction steps as [|s steps IH]; intros Su kinds made Hm H; [reflexivity|]. cbn in H |- *.
     destruct (nth_error parts (part_number s)) as [p|] eqn:P; [|reflexivity].
+    pose proof (Su s p made (or_introl eq_refl) P) as given.
     apply nth_error_In in P. apply andb_true_iff in H as [H1 H2].
     rewrite forallb_forall in parts_ok.
-    destruct (part_sound p (model_at M s made) (parts_ok p P) (model_at_ok s _ _ p P Hm H1))
-      as [E K].
-    rewrite <- E. apply (IH (kinds ++ [kind_of_part p])); [|exact H2].
+    destruct (part_sound p (model_at M s made) (parts_ok p P) (model_at_ok s _ _ p P Hm H1)
+      given) as [E K].
+    rewrite <- E. apply (IH (fun s p made I => Su s p made (or_intror I))
+      (kinds ++ [kind_of_part p])); [|exact H2].
     apply Forall2_app; [exact Hm | constructor; [exact K | constructor]].
   Qed.
 End Composition.
@@ -195,13 +212,15 @@ Definition composition_ok (laws : list law) (parts : list part)
     (inputs : PositiveMap.t input_kind) (steps : list step) : bool :=
   forallb (part_ok laws) parts && steps_ok parts inputs [] steps.
 
-(* Both programs make the same arrays: at all sizes that the parts are about, for all inputs. *)
+(* Both programs make the same arrays: at all sizes that the parts are about, for all inputs of
+   which what they suppose holds. *)
 Theorem composition_sound laws parts inputs steps : Forall law_sound laws ->
   composition_ok laws parts inputs steps = true ->
   forall M, (forall p, In p parts -> sizes_ok M (context_of p)) ->
   (forall x is, of_kind (find ExtendedInput inputs x) (input M x is)) ->
+  all_supposed parts M steps ->
   run_steps left_node parts M [] steps = run_steps right_node parts M [] steps.
 Proof.
-  unfold composition_ok. rewrite andb_true_iff. intros L [P S] M Z I.
-  now apply (run_steps_agree laws L parts P inputs M Z I steps [] []); [constructor|].
+  unfold composition_ok. rewrite andb_true_iff. intros L [P S] M Z I Su.
+  now apply (run_steps_agree laws L parts P inputs M Z I steps Su [] []); [constructor|].
 Qed.

@@ -372,6 +372,39 @@ Proof.
   intros i Hi. apply has_boolean. fact_under K.
 Qed.
 
+(* Where one of the summands is left, a masked sum of positive numbers is at least the least. *)
+Lemma masked_sum n c a : 0 < n -> (forall i, i < n -> boolean (c i)) ->
+  (forall i, i < n -> Values.positive (a i)) -> exists (b : bool) s least,
+  vfold Any n c = truth b /\ vfold Sum n (fun i => vmul (c i) (a i)) = Fin s /\
+  vfold Min n a = Fin least /\ (0 < least /\ 0 <= s /\ if b then least <= s else s = 0)%R.
+Proof.
+  induction n as [|n IH]; [lia|]. intros _ B P.
+  destruct (boolean_cases (c n)) as [bn Cn]; [apply B; lia|].
+  assert (Pn : Values.positive (a n)) by (apply P; lia). destruct (a n) as [an| |] eqn:An; try easy.
+  cbn [Values.positive] in Pn. destruct n as [|n].
+  - exists bn, ((if bn then 1 else 0) * an)%R, an.
+    unfold vfold, reduce. rewrite !Red_1, Cn, An. cbn [value_alone]. rewrite vor_truth.
+    destruct bn; cbn; repeat split; lra.
+  - destruct IH as (b & s & least & Eb & Es & El & H); [lia | auto.. |].
+    exists (b || bn), (s + (if bn then 1 else 0) * an)%R, (Rmin least an).
+    unfold vfold, reduce in *. rewrite !(Red_S _ (S n)) by lia. rewrite Eb, Es, El.
+    cbn [value_op value_alone]. rewrite Cn, An, !vor_truth. cbn -[Rmin].
+    unfold Rmin. destruct (Rle_dec least an), b, bn; repeat split; cbn; lra.
+Qed.
+Lemma sound_sum_live : law_sound law_sum_live.
+Proof.
+  open_law. at_path p. rewrite !fold_at by reflexivity. rewrite Q2R_0.
+  match goal with |- vfold Sum ?n (fun i => vmul (@?c i) (@?a i)) = _ =>
+    destruct (Nat.eq_dec n 0) as [->|N]; [|destruct (masked_sum n c a)
+      as (b & s & least & Eb & Es & El & H)] end.
+  - change (Fin 0 = vselect (truth false) (vmax (Fin 0) Undef) (Fin 0)). now rewrite vselect_truth.
+  - lia.
+  - intros i Hi. apply has_boolean. fact_under K.
+  - intros i Hi. apply has_positive. fact_under K0.
+  - rewrite Eb, Es, El, vselect_truth. destruct b; cbn; f_equal; [|lra].
+    unfold Rmax. destruct (Rle_dec s least); lra.
+Qed.
+
 Lemma sound_sum_witness : law_sound law_sum_witness.
 Proof.
   open_law. destruct K3 as [_ At]. at_path p. rewrite !fold_at by reflexivity.

@@ -27,7 +27,8 @@ def export(composition: Composition) -> str:
         )
         texts.append(
             f"Definition part{number} : part := Part part{number}_context part{number}_nodes\n"
-            f"  part{number}_lemmas {nodes} {INPUT_KINDS[kind]} [{dimensions}].\n"
+            f"  part{number}_hypotheses part{number}_lemmas {nodes} {INPUT_KINDS[kind]}\n"
+            f"  [{dimensions}].\n"
         )
         inputs.append(made.names["input"])
     known = {name: number for number, name in enumerate(composition.context.inputs, 1)}
@@ -58,20 +59,24 @@ Definition parts : list part := [{parts}].
 Definition inputs : input_kinds := map_of [{kinds}].
 Definition steps : list step := [
   {listed}].
-{_theorem(own)}"""
+{_theorem(own, bool(composition.hypotheses))}"""
 
 
-def _theorem(own: list[Law]) -> str:
+def _theorem(own: list[Law], supposes: bool) -> str:
+    """Both programs make the same arrays; what parts suppose of the inputs is a premise."""
     premises = "".join(f"law_sound law_{law.identifier} -> " for law in own)
+    supposed = "  all_supposed parts M steps ->\n" if supposes else ""
+    # Where nothing is supposed, that holds by computation.
+    trivial = "" if supposes else "\n  3: apply nothing_supposed; vm_cast_no_check (eq_refl true)."
     return f"""
 Theorem certificate : {premises}forall M,
   (forall p, In p parts -> sizes_ok M (context_of p)) ->
   (forall x is, of_kind (find ExtendedInput inputs x) (input M x is)) ->
-  run_steps left_node parts M [] steps = run_steps right_node parts M [] steps.
+{supposed}  run_steps left_node parts M [] steps = run_steps right_node parts M [] steps.
 Proof.
   intros. apply (composition_sound certificate_laws parts inputs steps).
   1: apply Forall_app; split; [exact table_sound | repeat (constructor; try assumption)].
-  1: vm_cast_no_check (eq_refl true).
+  1: vm_cast_no_check (eq_refl true).{trivial}
   all: assumption.
 Qed.
 """

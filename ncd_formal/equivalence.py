@@ -271,7 +271,8 @@ def find(
         return task, None
     choices = [(numbers, False) for numbers in task.stand_in_choices()]
     # What a part may suppose is looked for last: the fewer conditions the better.
-    choices += [(numbers, True) for numbers in ((), *task.stand_in_choices())]
+    if task.may_mask:
+        choices += [(numbers, True) for numbers in ((), *task.stand_in_choices())]
     for numbers, supposing in choices:
         read = task.reading(numbers)
         sweep = read.sweep(read.trials(), end, rules, supposing)

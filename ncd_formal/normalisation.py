@@ -20,8 +20,8 @@ and truth values under a sum are one exponential again, of a score that is âˆ’âˆ
 quotient of two sums of exponentials stays one, inside other sums: the forms that the laws of
 rescaled sums are about.  With ``contract``, products go under sums instead of
 out of them, and bound axes are named by what they bind, so that contractions in any order meet.
-With ``witness``, a masked sum of positive numbers shows one that is not masked: a form whose facts
-say that the sum is positive.
+With ``witness``, a masked sum of positive numbers of which one is left is at least the least of
+them: a form whose facts say that the sum is positive.
 """
 
 from __future__ import annotations
@@ -1014,8 +1014,8 @@ class Normaliser:
         return self._canonical(total) if self.contract else total
 
     def _with_witness(self, total: Term) -> Term:
-        """A sum that is not seen to be positive as a positive summand and the rest."""
-        facts, context = self.judge.facts, self.judge.context
+        """A masked sum of positive numbers of which one is left, as at least the least of them."""
+        facts = self.judge.facts
         masked = facts.holds("nonnegative-or-undefined", total) and not facts.holds(
             "positive-or-undefined", total
         )
@@ -1031,15 +1031,6 @@ class Normaliser:
                 self._mul(c, a)
                 right = self.apply("sum-live", x=axis, c=c, a=a)
                 return self.apply("select-true", c=Fraction(1), a=right.children[1], b=ZERO)
-        for w in ("0", str(context.axes[axis] - 1), *sorted(body.axes - {axis})):
-            if self.allows("sum-witness", x=axis, a=body, w=w):
-                try:
-                    one = self(substitute(body, {axis: size(w)}))
-                except ValueError:  # an axis of w is bound inside
-                    continue
-                if facts.holds("positive-or-undefined", one):
-                    right = self.apply("sum-witness", x=axis, a=body, w=w)
-                    return self.add(one, right.children[1])
         return total
 
     def _canonical(self, total: Term) -> Term:

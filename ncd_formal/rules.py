@@ -429,13 +429,6 @@ def _distributes(judge: Judge, factor: Argument, *summands: Argument) -> bool:
     )
 
 
-def _apart(judge: Judge, axis: Argument, p: Argument) -> bool:
-    """The index expression does not depend on the axis."""
-    leaves = judge.context.leaves
-    own = {leaf for v in size(str(p)).variables if is_axis(v) for leaf in leaves(v)}
-    return own.isdisjoint(leaves(str(axis)))
-
-
 def _range(judge: Judge, p: Argument) -> bool:
     return judge.context.nonnegative(size(str(p)))
 
@@ -490,7 +483,6 @@ CONDITIONS: Mapping[str, Callable[..., bool]] = {
     "distributes": _distributes,
     "scales": _distributes,
     "in-range": _range,
-    "apart": _apart,
     "holds-at": _truth_at(True),
     "fails-at": _truth_at(False),
     ">": lambda judge, a, b: a > b,
@@ -639,7 +631,6 @@ _SORTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "distributes": (("Term",) * 3, "Condition"),
     "scales": (("Term",) * 2, "Condition"),
     "in-range": (("String",), "Condition"),
-    "apart": (("String", "String"), "Condition"),
     "holds-at": (("Term", "String", "String"), "Condition"),
     "fails-at": (("Term", "String", "String"), "Condition"),
     **dict.fromkeys((">", "!="), (("BigRat", "BigRat"), "Condition")),

@@ -168,6 +168,21 @@ class Task:
         """How many arrays the programs make."""
         return sum(len(topological(outputs)) for outputs in self.arrays)
 
+    @cached_property
+    def may_mask(self) -> bool:
+        """Whether an input may hold −∞, or something is tested that depends on an input."""
+        given = set(self.about["inputs"])
+        if any(self.known.inputs.get(name) == "extended" for name in given):
+            return True
+        depends: set[Array] = set()
+        for array in topological([output for side in self.arrays for output in side]):
+            own = isinstance(array, InputArray) and array.name in given
+            if own or not depends.isdisjoint(array.sources):
+                depends.add(array)
+                if array.kind == "boolean":
+                    return True
+        return False
+
     @property
     def is_large(self) -> bool:
         """Whether the programs are too large to be taken as a whole."""

@@ -116,7 +116,6 @@ Section Checker.
     | IsNumber t => with_node t (fun i => is_number (node_at i))
     | Independent x t => with_node t (fun i => negb (meets (leaves G (X x)) (axes_in (node_at i))))
     | Disjoint x y => negb (meets (leaves G (X x)) (leaves G (X y)))
-    | Apart x p => negb (meets (leaves G (X x)) (leaves_of G (index_of valuation_of p)))
     | Nonempty x => nonempty G (X x)
     | Unsplit x => stands_alone G (X x)
     | SameAxis x y => stands_alone G (X x) && stands_alone G (X y)
@@ -226,14 +225,13 @@ Section Checker.
 
   Lemma decide_sound c : decide c = true -> condition_holds G valuation_of c.
   Proof.
-    destruct c as [F t|t|x t|x y|x p|x|x|x y|mo|msk x b i|a b c|c ts|p|p e|a b|a b|a b|q p|a b|b t x p
+    destruct c as [F t|t|x t|x y|x|x|x y|mo|msk x b i|a b c|c ts|p|p e|a b|a b|a b|q p|a b|b t x p
       |slot t' t x e|slot t' t p b|mo x t' t]; cbn [decide condition_holds]; cbv zeta.
     - intros H. apply with_node_term in H as (i & H & ->). now apply fact_is_sound.
     - intros H. apply with_node_term in H as (i & H & ->). intros M ok s r p q.
       now apply (number_truthful G _ (node_truthful G m i W)).
     - intros H. apply with_node_term in H as (i & H & ->). apply negb_true_iff in H.
       intros a Ha K. apply (meets_apart _ _ H a Ha), (axes_truthful G _ (node_truthful G m i W)), K.
-    - intros H. apply negb_true_iff in H. now apply meets_apart.
     - intros H. apply negb_true_iff in H. now apply meets_apart.
     - intros H M ok s. apply nonempty_sound; [apply ok | exact H].
     - auto.

@@ -40,7 +40,6 @@ Inductive condition :=
   | IsNumber (t : nat)                       (* no pair: the same on every path *)
   | Independent (x t : nat)
   | Disjoint (x y : nat)
-  | Apart (x p : nat)                        (* the index p does not depend on x *)
   | Nonempty (x : nat)
   | Unsplit (x : nat)
   | SameAxis (x y : nat)
@@ -127,7 +126,6 @@ Definition condition_holds (G : context) (v : valuation) (c : condition) : Prop 
   | IsNumber t => always G (fun M => forall r p q, denote G M (T t) r p = denote G M (T t) r q)
   | Independent x t => forall a, In a (leaves G (X x)) -> ~ In a (free G (T t))
   | Disjoint x y => forall a, In a (leaves G (X x)) -> ~ In a (leaves G (X y))
-  | Apart x p => forall a, In a (leaves G (X x)) -> ~ In a (leaves_of G (index_of v p))
   | Nonempty x => always G (fun M => 0 < size_of G M (X x))
   | Unsplit x => stands_alone G (X x) = true
   | SameAxis x y => stands_alone G (X x) = true /\ stands_alone G (X y) = true

@@ -91,24 +91,6 @@ Proof.
   destruct c as [a| |]; cbn [vmul]; decide_reals; cbn; try reflexivity; try lra. f_equal. ring.
 Qed.
 
-Lemma vfold_sum_S n f : vfold Sum (S n) f = vadd (vfold Sum n f) (f n).
-Proof.
-  unfold vfold. destruct n as [|n]; cbn [value_op value_alone].
-  - symmetry. apply vadd_zero.
-  - rewrite !reduce_positive by lia. now rewrite Red_S by lia.
-Qed.
-(* A sum is any one summand and the others. *)
-Lemma vfold_witness n f k : k < n -> vfold Sum n f
-  = vadd (f k) (vfold Sum n (fun i => if Nat.eqb i k then Fin 0 else f i)).
-Proof.
-  induction n as [|n IH]; [lia|]. intros H. rewrite !vfold_sum_S.
-  destruct (Nat.eqb_spec n k) as [<-|N].
-  - rewrite (vfold_ext Sum n (fun i => if Nat.eqb i n then _ else _) f).
-    + now rewrite vadd_zero_r, vadd_comm.
-    + intros i Hi. now rewrite (proj2 (Nat.eqb_neq i n)) by lia.
-  - rewrite IH by lia. apply vadd_assoc.
-Qed.
-
 (* Products are a commutative monoid where there is no −∞: with −∞ as good as undefined. *)
 Definition finite (x : value) : value := match x with NegInf => Undef | _ => x end.
 Definition fmul (x y : value) : value := vmul (finite x) (finite y).
@@ -403,36 +385,6 @@ Proof.
   - intros i Hi. apply has_positive. fact_under K0.
   - rewrite Eb, Es, El, vselect_truth. destruct b; cbn; f_equal; [|lra].
     unfold Rmax. destruct (Rle_dec s least); lra.
-Qed.
-
-Lemma sound_sum_witness : law_sound law_sum_witness.
-Proof.
-  open_law. destruct K3 as [_ At]. at_path p. rewrite !fold_at by reflexivity.
-  rewrite (At M ok splits). set (x := axis_of v 0) in *. set (w := index_of v 0) in *.
-  assert (Rw : in_range G M (leaves_of G w) r).
-  { intros a Ha. apply Rr. pose proof (fun L => K0 a L Ha) as N.
-    repeat first [rewrite in_app_iff | rewrite without_in]. cbn [In]. tauto. }
-  pose proof (K1 M ok splits r Rw) as Low. cbn [index_value] in Low. fold w in Low.
-  assert (High : (0 <= size_of G M x + (-1 - index_at G M r w))%Z).
-  { specialize (K2 M ok splits r). cbn [index_value] in K2. fold w x in K2.
-    unfold index_at in *. cbn [eval Minus] in K2. rewrite close_eval in K2. apply K2.
-    intros a Ha. apply Rw. unfold leaves_of in *. cbn [axes_of Minus] in Ha.
-    rewrite !flat_map_app, axes_of_close in Ha. exact Ha. }
-  rewrite (vfold_witness _ _ (Z.to_nat (index_at G M r w))).
-  2: { unfold length_of. lia. }
-  cbn [index_value]. fold w. f_equal.
-  - rewrite Z2Nat.id by lia. now rewrite alone_put by exact K.
-  - apply vfold_ext. intros i Hi. rewrite (K4 M ok splits), Q2R_0. cbn [index_value].
-    replace (index_at G M (put G M r x (Z.of_nat i)) w) with (index_at G M r w).
-    2: { apply eval_get_agree. intros a Ha. rewrite alone_put by exact K. unfold put1.
-         destruct (Pos.eqb_spec a x) as [->|]; [|reflexivity].
-         exfalso. apply (K0 x); [|exact Ha]. rewrite (alone_leaves G x K). now left. }
-    unfold index_at at 2. cbn [eval]. fold x. rewrite alone_get, alone_put by exact K.
-    unfold put1. rewrite Pos.eqb_refl. cbn [vequal]. set (k := index_at G M r w) in *.
-    destruct (Nat.eqb_spec i (Z.to_nat k)) as [E|N]; decide_reals;
-      rewrite vselect_truth; try reflexivity; exfalso.
-    + apply n. f_equal. lia.
-    + apply N, Nat2Z.inj. apply eq_IZR in e. lia.
 Qed.
 
 Lemma sound_max_maximum : law_sound law_max_maximum.

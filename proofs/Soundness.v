@@ -102,7 +102,6 @@ Proof.
   apply Forall_cons; [exact sound_equal_infinity_max|].
   apply Forall_cons; [exact sound_all_witness|].
   apply Forall_cons; [exact sound_any_witness|].
-  apply Forall_cons; [exact sound_sum_witness|].
   apply Forall_cons; [exact sound_sum_live|].
   apply Forall_cons; [exact sound_max_maximum|].
   apply Forall_cons; [exact sound_reduce_swap|].

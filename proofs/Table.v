@@ -491,11 +491,6 @@ Definition law_any_witness := Law "any-witness"
   (Op (Plain (Constant (1 # 1))) [])
   [Known boolean_fact 0; Witness true 0 0 0]%nat.
 
-Definition law_sum_witness := Law "sum-witness"
-  (Op (AnyReduce (MonoidIs Sum) 0) [Var 0])
-  (Op (Plain Add) [Var 1; Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Select) [Op (Plain Equal) [Op (AnyIndex 1) []; Op (AnyIndex 0) []]; Op (Plain (Constant (0 # 1))) []; Var 0]]])
-  [Unsplit 0; Apart 0 0; InRange (IVar 0); InRange (IPlus (IExtent 0) (IMinus (ILit (-1)) (IVar 0))); Substituted 0 1 0 0 (IVar 0); IndexIs 1 (IAxis 0)]%nat.
-
 Definition law_sum_live := Law "sum-live"
   (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Select) [Op (AnyReduce (MonoidIs Any) 0) [Var 0]; Op (Plain Maximum) [Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Var 0; Var 1]]; Op (AnyReduce (MonoidIs Min) 0) [Var 1]]; Op (Plain (Constant (0 # 1))) []])
@@ -729,7 +724,6 @@ Definition table : list law := [
   law_equal_infinity_max;
   law_all_witness;
   law_any_witness;
-  law_sum_witness;
   law_sum_live;
   law_max_maximum;
   law_reduce_swap;

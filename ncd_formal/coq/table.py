@@ -36,7 +36,6 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "distributes": ("term",) * 3,
     "scales": ("term",) * 2,
     "in-range": ("index",),
-    "apart": ("axis", "index"),
     "holds-at": ("term", "axis", "index"),
     "fails-at": ("term", "axis", "index"),
     "Reduce": ("monoid", "axis", "term"),

@@ -31,6 +31,7 @@ from torch.export import Dim, ExportedProgram
 from torch.export import _trace as torch_trace
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ncd_formal import arrays
 from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
@@ -212,13 +213,28 @@ class _Caller(torch.nn.Module):
         )
 
 
+class _Double(TorchDispatchMode):
+    """What a program makes float32 is float64, as all else is.
+
+    The least float64, which a program masks with where it asks for the least number of its dtype,
+    would be −∞ in float32.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("dtype") is torch.float32:
+            kwargs = {**kwargs, "dtype": torch.float64}
+        return func(*args, **kwargs)
+
+
 @contextmanager
 def _in_float64() -> Iterator[None]:
-    """Numbers without a dtype, and quotients of whole numbers, are float64."""
+    """Numbers without a dtype, those made float32, and quotients of whole numbers, are float64."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        yield
+        with _Double():  # type: ignore[no-untyped-call]
+            yield
     finally:
         torch.set_default_dtype(default)
 

@@ -48,17 +48,18 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class Hidden(nn.Module):
-    """A model's last hidden state, of token ids or of an image."""
+    """A model's last hidden state, of token ids, padded where a mask is False, or of an image."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if x.is_floating_point():
             hidden: Tensor = self.model(pixel_values=x).last_hidden_state
         else:
-            hidden = self.model(input_ids=x, use_cache=False).last_hidden_state
+            made = self.model(input_ids=x, attention_mask=mask, use_cache=False)
+            hidden = made.last_hidden_state
         return hidden
 
 
@@ -105,9 +106,10 @@ def models(name: str, layers: int) -> tuple[nn.Module, nn.Module]:
     return sides[0], sides[1]
 
 
-def inputs(name: str) -> dict[str, str]:
-    """The shape of a model's input."""
-    return {"x": "b 3 16 16"} if name == "vit" else {"x": "b n : int"}
+def inputs(name: str, padded: bool = False) -> dict[str, str]:
+    """The shapes of a model's inputs."""
+    mask = {"mask": "b n : bool"} if padded else {}
+    return {"x": "b 3 16 16"} if name == "vit" else {"x": "b n : int", **mask}
 
 
 def assumptions(name: str) -> tuple[str, ...]:

@@ -836,6 +836,12 @@ class Normaliser:
             return self.apply("select-true", c=c.args[0], a=a, b=b)
         if a is b and self.allows("select-same", c=c, a=a):
             return self.apply("select-same", c=c, a=a)
+        if c.op == "Less" and (b, a) == c.children:
+            self.apply("select-larger", a=b, b=a)
+            return self.maximum(b, a)
+        if c.op == "Less" and (a, b) == c.children:
+            self.apply("select-smaller", a=a, b=b)
+            return self.minimum(a, b)
         if c.op == "Not" and b is not NEGATIVE_INFINITY:
             self.apply("select-not", c=c.children[0], a=a, b=b)
             return self.select(c.children[0], b, a)

@@ -311,6 +311,22 @@ Lemma sound_select_false : law_sound law_select_false.
 Proof. by_value vselect_false. Qed.
 Lemma sound_select_same : law_sound law_select_same.
 Proof. by_value vselect_same. Qed.
+Lemma vselect_larger x y : vselect (vless x y) y x = vmax x y.
+Proof.
+  destruct x as [a| |], y as [b| |]; cbn; decide_reals; try reflexivity; try lra;
+    unfold less in *; cbn; destruct (Rlt_dec a b); decide_reals; try lra;
+    f_equal; unfold Rmax; destruct (Rle_dec a b); lra.
+Qed.
+Lemma sound_select_larger : law_sound law_select_larger.
+Proof. by_value vselect_larger. Qed.
+Lemma vselect_smaller x y : vselect (vless x y) x y = vmin x y.
+Proof.
+  destruct x as [a| |], y as [b| |]; cbn; decide_reals; try reflexivity; try lra;
+    unfold less in *; cbn; destruct (Rlt_dec a b); decide_reals; try lra;
+    f_equal; unfold Rmin; destruct (Rle_dec a b); lra.
+Qed.
+Lemma sound_select_smaller : law_sound law_select_smaller.
+Proof. by_value vselect_smaller. Qed.
 Lemma sound_select_not : law_sound law_select_not.
 Proof. by_value vselect_vnot. Qed.
 Lemma sound_select_boolean : law_sound law_select_boolean.

@@ -79,6 +79,8 @@ Proof.
   apply Forall_cons; [exact sound_select_false|].
   apply Forall_cons; [exact sound_select_same|].
   apply Forall_cons; [exact sound_select_not|].
+  apply Forall_cons; [exact sound_select_larger|].
+  apply Forall_cons; [exact sound_select_smaller|].
   apply Forall_cons; [exact sound_select_boolean|].
   apply Forall_cons; [exact sound_select_or|].
   apply Forall_cons; [exact sound_exp_half_log|].

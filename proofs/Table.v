@@ -376,6 +376,16 @@ Definition law_select_not := Law "select-not"
   (Op (Plain Select) [Var 0; Var 2; Var 1])
   [].
 
+Definition law_select_larger := Law "select-larger"
+  (Op (Plain Select) [Op (Plain Less) [Var 0; Var 1]; Var 1; Var 0])
+  (Op (Plain Maximum) [Var 0; Var 1])
+  [].
+
+Definition law_select_smaller := Law "select-smaller"
+  (Op (Plain Select) [Op (Plain Less) [Var 0; Var 1]; Var 0; Var 1])
+  (Op (Plain Minimum) [Var 0; Var 1])
+  [].
+
 Definition law_select_boolean := Law "select-boolean"
   (Op (Plain Select) [Var 0; Var 1; Var 2])
   (Op (Plain Add) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Mul) [Op (Plain Not) [Var 0]; Var 2]])
@@ -701,6 +711,8 @@ Definition table : list law := [
   law_select_false;
   law_select_same;
   law_select_not;
+  law_select_larger;
+  law_select_smaller;
   law_select_boolean;
   law_select_or;
   law_exp_half_log;

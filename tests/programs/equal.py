@@ -2295,6 +2295,46 @@ def relu_is_where() -> Sides:
 
 
 @pair(x="b n")
+def relu_is_where_it_is_not_negative() -> Sides:
+    """relu(x) = x where x ≥ 0, and 0 elsewhere; at 0 both are 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.where(x >= 0, x, torch.zeros_like(x))
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(min=0)
+
+    return left, right
+
+
+@pair(x="b n", y="n")
+def larger_and_smaller_are_where() -> Sides:
+    """max(x, y) and min(x, y) by comparing them, from either side."""
+
+    def left(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.maximum(x, y), torch.minimum(x, y)
+
+    def right(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(x > y, x, y), torch.where(x > y, y, x)
+
+    return left, right
+
+
+@pair(x="b n")
+def hard_tanh_is_two_choices() -> Sides:
+    """Cut off at −1 and 1: by a choice at each."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.hardtanh(x)
+
+    def right(x: Tensor) -> Tensor:
+        above = torch.where(x < -1, -1.0, x)
+        return torch.where(above > 1, 1.0, above)
+
+    return left, right
+
+
+@pair(x="b n")
 def relu_from_absolute_value() -> Sides:
     """relu(x) = (x + |x|)/2."""
 

@@ -2523,3 +2523,16 @@ def chunks_that_carry_their_own_state() -> Sides:
         return (q @ k.mT).tril() @ v + q @ (k.mT @ v).cumsum(2)
 
     return left, right
+
+
+@pair(x="b n", y="n")
+def larger_by_the_smaller_choice() -> Sides:
+    """Where x > y the larger is x, not y."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.maximum(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.where(x > y, y, x)
+
+    return left, right

@@ -32,13 +32,17 @@ from ncd_formal.arrays import (
 )
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import function_wires
+from ncd_formal.facts import Facts
 from ncd_formal.hypotheses import some
 from ncd_formal.proof import Hypothesis
 from ncd_formal.wires import (
     ALL,
     NEGATIVE_INFINITY,
+    SUM,
     ZERO,
     Term,
+    factors_of,
+    product_of,
     subterms,
     term,
 )
@@ -129,6 +133,21 @@ def live_rows(
         if axes and node not in inner and _is_mask(context, body):
             live = body.children[0] if body.op == "Not" else term("Not", body)
             found[some(axes, is_one.get(live, live))] = None
+    return tuple(found)
+
+
+def live_sums(context: Context, *normal: Term) -> tuple[Hypothesis, ...]:
+    """For each masked sum of positive numbers in normal forms, that one of them is left."""
+    facts = Facts(context)
+    found: dict[Hypothesis, None] = {}
+    for node in subterms(*normal):
+        if node.op != "Reduce" or node.children[0] is not SUM:
+            continue
+        parts: dict[bool, list[Term]] = {True: [], False: []}
+        for factor in factors_of(node.children[1]):
+            parts[facts.holds("boolean", factor) and _is_mask(context, factor)].append(factor)
+        if all(parts.values()) and facts.holds("positive", product_of(parts[False])):
+            found[some([str(node.args[1])], product_of(parts[True]))] = None
     return tuple(found)
 
 

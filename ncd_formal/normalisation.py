@@ -50,10 +50,12 @@ from ncd_formal.wires import (
     bound_axes,
     constant,
     exp,
+    factors_of,
     indices_of,
     inverse,
     is_axis,
     mul,
+    product_of,
     reduce,
     select,
     substitute,
@@ -181,7 +183,7 @@ class Normaliser:
 
     def mul(self, a: Term, b: Term) -> Term:
         """a·b for normal a and b."""
-        factors = [*_factors(a), *_factors(b)]
+        factors = [*factors_of(a), *factors_of(b)]
         if not self._associate(factors):
             return self._mul_extended(a, b)
         product = self._mul(a, b)
@@ -194,7 +196,7 @@ class Normaliser:
 
         With ``gather``, only what divides a sum of exponentials inside goes under the sum.
         """
-        factors = list(_factors(product))
+        factors = list(factors_of(product))
         for chosen in factors:
             if len(factors) == 1 or chosen.op != "Reduce" or chosen.children[0] is not SUM:
                 continue
@@ -203,19 +205,19 @@ class Normaliser:
             others.remove(chosen)
             body = chosen.children[1]
             if self.gather:
-                inner = list(_factors(body))
+                inner = list(factors_of(body))
                 moved = [f for f in others if _divides(f, inner)]
-                if moved and self.allows("sum-mul", x=axis, c=self._comb(moved), a=body):
-                    kept, rest = [f for f in others if f not in moved], self._comb(moved)
+                if moved and self.allows("sum-mul", x=axis, c=product_of(moved), a=body):
+                    kept, rest = [f for f in others if f not in moved], product_of(moved)
                     self._mul(rest, chosen)
                     self.back("sum-mul", x=axis, c=rest, a=body)
                     inside = self.reduce(SUM, axis, self.mul(rest, body))
                     if not kept:
                         return inside
-                    self._mul(self._comb(kept), self._mul(rest, chosen))
-                    return self.mul(self._comb(kept), inside)
+                    self._mul(product_of(kept), self._mul(rest, chosen))
+                    return self.mul(product_of(kept), inside)
                 continue
-            rest = self._comb(others)
+            rest = product_of(others)
             # A number comes out of a sum again.
             if rest.op == "Constant" or not self.judge.context.stands_alone(axis):
                 continue
@@ -345,7 +347,7 @@ class Normaliser:
 
     def _distribute(self, product: Term) -> Term:
         """A number times a sum is a sum; with ``expand``, other factors times a sum."""
-        factors = list(_factors(product))
+        factors = list(factors_of(product))
         sums = [f for f in factors if f.op == "Add"]
         if not sums:
             return self._hoist_product(product, factors)
@@ -359,7 +361,7 @@ class Normaliser:
         chosen = sums[0]
         others = list(factors)
         others.remove(chosen)
-        rest = self._comb(others)
+        rest = product_of(others)
         a, b = chosen.children
         if not self.allows("distribute", a=rest, b=a, c=b):
             return product
@@ -367,20 +369,13 @@ class Normaliser:
         self.apply("distribute", a=rest, b=a, c=b)
         return self.add(self.mul(rest, a), self.mul(rest, b))
 
-    def _comb(self, factors: list[Term]) -> Term:
-        """The comb of factors that are sorted and do not meet."""
-        result = factors[-1]
-        for factor in reversed(factors[:-1]):
-            result = mul(factor, result)
-        return result
-
     def _hoist_product(self, product: Term, factors: list[Term]) -> Term:
         """A positive factor goes into a choice against −∞; exp(−max) cancels beside 1/Σ exp."""
         for choice in factors:
             if _is_masked(choice) and len(factors) > 1:
                 others = list(factors)
                 others.remove(choice)
-                rest = self._comb(others)
+                rest = product_of(others)
                 if self.judge.facts.holds("positive", rest):
                     c, a, b = choice.children
                     self._mul(rest, choice)
@@ -407,8 +402,8 @@ class Normaliser:
         if not others:
             self._regroup(factors, chosen)
             return index
-        rest = self._comb(others)
-        self._mul(self._comb(sorted(chosen, key=_factor_key)), rest)
+        rest = product_of(others)
+        self._mul(product_of(sorted(chosen, key=_factor_key)), rest)
         self._regroup(chosen, chosen)
         return self.mul(index, rest)
 
@@ -432,15 +427,15 @@ class Normaliser:
         if not others:
             self._regroup(factors, chosen)
             return total
-        rest = self._comb(others)
+        rest = product_of(others)
         self._regroup(chosen, chosen)
-        self._mul(self._comb(chosen), rest)
+        self._mul(product_of(chosen), rest)
         return self.mul(total, rest)
 
     def _regroup(self, factors: list[Term], order: list[Term]) -> None:
         """Log that the sorted comb of factors is the comb in another order."""
         first, *rest = order
-        sorted_rest = self._comb(sorted(rest, key=_factor_key))
+        sorted_rest = product_of(sorted(rest, key=_factor_key))
         if len(rest) > 1:
             self._regroup(rest, rest)
         self._mul(first, sorted_rest)
@@ -577,7 +572,7 @@ class Normaliser:
             divisors = [
                 factor.children[0]
                 for summand in _summands(a)
-                for factor in _factors(summand)
+                for factor in factors_of(summand)
                 if factor.op == "Inverse"
                 and self.allows("inverse-clear", a=a, x=factor.children[0])
             ]
@@ -932,7 +927,7 @@ class Normaliser:
         inner = body
         while inner.op == "Reduce" and inner.children[0] is SUM:
             inner = inner.children[1]
-        factors = list(_factors(inner))
+        factors = list(factors_of(inner))
         for f in factors:
             if f.op != "Predicate" or axis not in f.axes:
                 continue
@@ -942,8 +937,8 @@ class Normaliser:
                 if inner is not body:
                     return self._inwards(axis, body)
                 rest = [g for g in factors if g is not f]
-                self._mul(f, self._comb(rest) if rest else ONE)
-                product = self.mul(digits, self._comb(rest)) if rest else digits
+                self._mul(f, product_of(rest) if rest else ONE)
+                product = self.mul(digits, product_of(rest)) if rest else digits
                 return self.reduce(SUM, axis, product)
             y = next(iter((p + size(axis)).variables), "")
             single = term("Predicate", str(-p))
@@ -954,7 +949,7 @@ class Normaliser:
             if inner is not body:
                 return self._inwards(axis, body)
             rest = [g for g in factors if g is not f]
-            a = self._comb(rest) if rest else ONE
+            a = product_of(rest) if rest else ONE
             if not self.allows("sum-last", x=axis, y=y, a=a):
                 continue
             try:
@@ -985,7 +980,7 @@ class Normaliser:
         self.apply("predicate-not", p=less.args[0])
         self.apply("boolean-contradiction", a=less)
         if others:
-            rest = self._comb(others)
+            rest = product_of(others)
             self._mul(single, rest)
             self.back("mul-assoc", a=less, b=single, c=rest)
             self.mul(ZERO, rest)
@@ -999,15 +994,15 @@ class Normaliser:
         if split is not None:
             return split
         if body.op == "Mul":
-            outside, inside = self._divide_factors(axis, list(_factors(body)))
+            outside, inside = self._divide_factors(axis, list(factors_of(body)))
             if self.gather:
-                inside = [f for f in _factors(body) if f in inside or _divides(f, inside)]
+                inside = [f for f in factors_of(body) if f in inside or _divides(f, inside)]
                 outside = [f for f in outside if f not in inside]
             if self.contract:  # everything stays under the sums but the number
-                inside = [f for f in _factors(body) if f.op != "Constant"]
+                inside = [f for f in factors_of(body) if f.op != "Constant"]
                 outside = [f for f in outside if f.op == "Constant"]
             if outside and inside:
-                out, rest = self._comb(outside), self._comb(inside)
+                out, rest = product_of(outside), product_of(inside)
                 if self.allows("sum-mul", x=axis, c=out, a=rest):
                     self._mul(out, rest)
                     self.apply("sum-mul", x=axis, c=out, a=rest)
@@ -1028,10 +1023,10 @@ class Normaliser:
         if not masked or total.op != "Reduce":
             return total
         axis, body = str(total.args[1]), total.children[1]
-        factors = list(_factors(body))
+        factors = list(factors_of(body))
         truths = [f for f in factors if facts.holds("boolean", f)]
         if 0 < len(truths) < len(factors):
-            c, a = self._comb(truths), self._comb([f for f in factors if f not in truths])
+            c, a = product_of(truths), product_of([f for f in factors if f not in truths])
             live = term("Reduce", ANY, axis, c)
             if self.allows("sum-live", x=axis, c=c, a=a) and self(live) is ONE:
                 self._mul(c, a)
@@ -1100,14 +1095,14 @@ class Normaliser:
 
     def _gather(self, body: Term) -> Term:
         """exp(a)·exp(b)·p·v as exp(a + b where p, else −∞)·v."""
-        factors = list(_factors(body))
+        factors = list(factors_of(body))
         weights = [f for f in factors if f.op == "Exp"]
         masks = [f for f in factors if self.judge.facts.holds("boolean", f)]
         others = [f for f in factors if f not in weights and f not in masks]
         if not weights or len(weights) + len(masks) == 1:
             if weights and others:
-                self._mul(weights[0], self._comb(others))
-                return mul(weights[0], self._comb(others))
+                self._mul(weights[0], product_of(others))
+                return mul(weights[0], product_of(others))
             return body
         score = weights[-1].children[0]
         for weight in reversed(weights[:-1]):
@@ -1115,15 +1110,15 @@ class Normaliser:
             score = self.add(weight.children[0], score)
         gathered = exp(score)
         if masks:
-            mask = self._comb(masks)
+            mask = product_of(masks)
             if not self.allows("exp-masked", p=mask, s=score):
                 return body
-            self._mul(mask, self._comb(weights))
+            self._mul(mask, product_of(weights))
             gathered = self.apply("exp-masked", p=mask, s=score)
         if not others:
             return gathered
-        self._mul(self._comb(sorted(weights + masks, key=_factor_key)), self._comb(others))
-        return mul(gathered, self._comb(others))
+        self._mul(product_of(sorted(weights + masks, key=_factor_key)), product_of(others))
+        return mul(gathered, product_of(others))
 
     def _max(self, axis: str, body: Term) -> Term:
         if body.op == "Maximum":
@@ -1139,14 +1134,14 @@ class Normaliser:
                     self.apply("max-add", x=axis, c=out, a=rest)
                     return self.add(out, self.reduce(MAX, axis, rest))
         if body.op == "Mul":
-            outside, inside = self._divide_factors(axis, list(_factors(body)))
+            outside, inside = self._divide_factors(axis, list(factors_of(body)))
             outside, kept = (
                 [f for f in outside if self.judge.facts.holds("positive-or-undefined", f)],
                 [f for f in outside if not self.judge.facts.holds("positive-or-undefined", f)],
             )
             inside = sorted(kept + inside, key=_factor_key)
             if outside and inside:
-                out, rest = self._comb(outside), self._comb(inside)
+                out, rest = product_of(outside), product_of(inside)
                 if self.allows("max-mul", x=axis, c=out, a=rest):
                     self._mul(out, rest)
                     self.apply("max-mul", x=axis, c=out, a=rest)
@@ -1187,13 +1182,6 @@ class Normaliser:
 def inverse_of(a: Term) -> Term:
     """The term 1/a, not normalised."""
     return inverse(a)
-
-
-def _factors(a: Term) -> Iterable[Term]:
-    while a.op == "Mul":
-        yield a.children[0]
-        a = a.children[1]
-    yield a
 
 
 def _summands(a: Term) -> Iterable[Term]:
@@ -1243,7 +1231,7 @@ def _is_masked(a: Term) -> bool:
 
 
 def _sums_exponentials(a: Term) -> bool:
-    return a.op == "Reduce" and any(f.op == "Exp" for f in _factors(a.children[1]))
+    return a.op == "Reduce" and any(f.op == "Exp" for f in factors_of(a.children[1]))
 
 
 def _divides(divisor: Term, factors: list[Term]) -> bool:

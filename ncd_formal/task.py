@@ -25,6 +25,7 @@ from ncd_formal.candidates import (
     LEFT_OUT,
     infinity_tested,
     live_rows,
+    live_sums,
     read_as_infinity,
     stand_in_text,
     stand_ins,
@@ -432,7 +433,7 @@ class Task:
         proof = Proof(context, [pair])
         normal = Normaliser(proof.judge, proof.record_step)
         try:
-            rows = live_rows(context, (), *(normal(output.term) for output in pair))
+            forms = [normal(output.term) for output in pair]
         except BudgetError:
             return ()
         programs = replace(context, inputs={own.get(n, n): k for n, k in context.inputs.items()})
@@ -444,6 +445,7 @@ class Task:
             said = Hypothesis(renamed(row.left, own, {}), row.right)
             return all_ or set(supposed([said], programs, self.about)) <= set(self.assumed)
 
+        rows = dict.fromkeys((*live_rows(context, (), *forms), *live_sums(context, *forms)))
         return tuple(row for row in rows if may_be_supposed(row))
 
     def confirms(self, composition: Composition) -> bool:

@@ -12,7 +12,7 @@ of operators, which the rule texts, the e-graph and certificates all share.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import ClassVar, Union
@@ -230,6 +230,22 @@ def add(a: Term, b: Term) -> Term:
 def mul(a: Term, b: Term) -> Term:
     """a · b."""
     return term("Mul", a, b)
+
+
+def factors_of(a: Term) -> Iterator[Term]:
+    """The factors of a product that is a right comb."""
+    while a.op == "Mul":
+        head, a = a.children
+        yield head
+    yield a
+
+
+def product_of(factors: Sequence[Term]) -> Term:
+    """The right comb of at least one factor."""
+    result = factors[-1]
+    for factor in reversed(factors[:-1]):
+        result = mul(factor, result)
+    return result
 
 
 def negative(a: Term) -> Term:

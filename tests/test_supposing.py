@@ -36,6 +36,11 @@ def library(x: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(x, x, v, attn_mask=mask[:, None])
 
 
+def added(x: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    scores: Tensor = x @ x.mT / 8**0.5
+    return (scores + torch.where(mask, 0.0, -torch.inf)[:, None]).softmax(-1) @ v
+
+
 class Stack(nn.Module):
     """Layers that add what they attend to, each under a padding mask."""
 
@@ -98,6 +103,14 @@ def test_another_assumption_is_not_enough() -> None:
     both = task((LIVE,), negated=True)
     sweep = both.sweep(both.trials(), time.perf_counter() + 20, ())
     assert sweep.composition((), both.about) is None
+
+
+def test_a_sum_that_neither_program_tests_is_supposed_to_be_live() -> None:
+    """Neither asks whether a row is masked: where one is, both divide by 0."""
+    both = Task.build(Stack(written_out), Stack(added), INPUTS, (), {})
+    sweep = both.sweep(both.trials(), time.perf_counter() + 60, (), supposing=True)
+    found = sweep.composition(both.conditions, both.about)
+    assert found is not None and found.supposed == (LIVE,)
 
 
 def test_the_condition_is_that_of_the_mask_as_it_is_used() -> None:

@@ -38,7 +38,7 @@ from ncd_formal.facts import INPUT_KINDS, Facts
 from ncd_formal.proof import Hypothesis, Lemma
 from ncd_formal.rules import read_own_rules
 from ncd_formal.sizes import Polynomial
-from ncd_formal.wires import INDEX_TEXT, Argument, Term, indices_of, is_axis, renamed, subterms
+from ncd_formal.wires import INDEX_TEXT, Term, indices_of, is_axis, renamed, subterms
 
 FORMAT = "composition 1"
 
@@ -166,7 +166,7 @@ class Composition:
         made: list[tuple[str, int]] = []
         kinds = [kind_of(part)[0] for part in again.parts]
         reads = [_ranks(part) for part in again.parts]
-        supposing = [set(map(str, _inputs_of(part.hypotheses))) for part in again.parts]
+        supposing = [set(inputs_of(part.hypotheses)) for part in again.parts]
         for number, step in enumerate(again.steps):
             part = again.parts[step.part]
             if step.reads.keys() != part.context.inputs.keys():
@@ -292,12 +292,12 @@ def kind_of(part: Certificate) -> tuple[str, Term]:
     raise AssertionError("every value is of some kind")
 
 
-def _inputs_of(hypotheses: Sequence[Hypothesis]) -> Iterator[Argument]:
+def inputs_of(hypotheses: Sequence[Hypothesis]) -> Iterator[str]:
     """The names of the inputs that hypotheses are about."""
     for hypothesis in hypotheses:
         for node in subterms(hypothesis.left, hypothesis.right):
             if node.op == "Input":
-                yield node.args[0]
+                yield str(node.args[0])
 
 
 def _axes_read(hypothesis: Hypothesis) -> dict[str, None]:

@@ -171,7 +171,7 @@ def prove(
         log.info("proving")
         search = _Search(task, trials, timeout, own)
         certificate, reason = search.first(), search.reason
-        if isinstance(certificate, Certificate) and certificate.hypotheses:
+        if certificate is not None and certificate.hypotheses:
             certificate = task.with_example(certificate)
             reason = "no inputs are known that satisfy what is assumed"
         clock.lap("proof")
@@ -242,7 +242,7 @@ class _Search:
         sweep = task.sweep(self.trials, now + (left / 2 if self.whole else left), self.rules)
         composition = sweep.composition(task.conditions, task.about)
         self.reason = self.reason or sweep.reason
-        return composition
+        return composition and _with_conditions(composition, composition.supposed)
 
     def last(self) -> Certificate | None:
         """A proof of the programs as a whole by a search in an e-graph, where none was tried."""

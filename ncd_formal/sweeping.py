@@ -35,7 +35,7 @@ from ncd_formal.arrays import (
     with_sources,
 )
 from ncd_formal.certificate import Certificate, CertificateError, check_witness, written
-from ncd_formal.composition import Composition, Step, kind_of
+from ncd_formal.composition import Composition, Step, inputs_of, kind_of
 from ncd_formal.conditions import Context
 from ncd_formal.elaboration import Elaboration, Output, elaborate
 from ncd_formal.fingerprints import ByValue, Values, agree
@@ -500,11 +500,12 @@ class Sweep:
         self, certificate: Certificate, obligation: _Obligation
     ) -> Certificate | None:
         """The certificate with inputs of which its hypotheses hold; None where no sample is one."""
+        supposed = set(inputs_of(certificate.hypotheses))
         for values in self.samples:
             example = {
                 name: written(values.of[array])
-                for name, leaf, array, _ in obligation.leaves
-                if isinstance(leaf, str) and name in certificate.context.inputs
+                for name, _, array, _ in obligation.leaves
+                if name in supposed
             }
             sizes = {**certificate.witness, **values.sizes}
             shown = replace(certificate, witness=sizes, example=example)

@@ -59,7 +59,7 @@ from ncd_formal.sizes import Polynomial
 from ncd_formal.sweeping import Sweep
 from ncd_formal.wires import Term, renamed, subterms
 
-Proved = TypeVar("Proved", Certificate, Composition)
+Proved = TypeVar("Proved", bound=Certificate | Composition)
 _NO_AXES: Mapping[str, Polynomial] = {}
 
 SAMPLES_DRAWN = 8

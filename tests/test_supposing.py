@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ncd_formal import task as task_module
 from ncd_formal.certificate import CertificateError
 from ncd_formal.composition import Composition
 from ncd_formal.coq import kernel
@@ -97,6 +98,19 @@ def test_what_is_assumed_may_be_supposed() -> None:
     both = task((LIVE,))
     found = both.sweep(both.trials(), time.perf_counter() + 60, ()).composition((), both.about)
     assert found is not None and found.supposed == (LIVE,)
+
+
+def test_what_is_assumed_of_whole_programs_is_no_further_condition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(task_module, "WHOLE", 0)
+    sides = Stack(written_out), Stack(library)
+    found = prove(*sides, INPUTS, assume=[LIVE], find_conditions=False)
+    assert found.status == "proved", found.explain()
+    assert LIVE not in found.conditions
+    assert isinstance(found.certificate, Composition)
+    assert LIVE in found.certificate.conditions
+    confirm(found.certificate, *sides)
 
 
 def test_another_assumption_is_not_enough() -> None:

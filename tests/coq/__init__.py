@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -93,9 +94,15 @@ class _Session:
         self.process.stdin.write(f"{command}\nEval compute in ({DONE}).\n")
         self.process.stdin.flush()
         lines: list[str] = []
-        for line in self.process.stdout:
-            if f"= ({DONE})" in line:
-                self.process.stdout.readline()  # its type
-                return "".join(lines)
-            lines.append(line)
+        # As coqc has: a proof that does not end is rejected, for Coq then has ended.
+        limit = Timer(kernel.PATIENCE, self.process.kill)
+        limit.start()
+        try:
+            for line in self.process.stdout:
+                if f"= ({DONE})" in line:
+                    self.process.stdout.readline()  # its type
+                    return "".join(lines)
+                lines.append(line)
+        finally:
+            limit.cancel()
         return "".join(lines) + "Error: Coq ended"

@@ -21,7 +21,7 @@ from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.proof import Congruence, Hypothesis, Instance
 from ncd_formal.rules import OWN, Judge, Rule, table
 from ncd_formal.sizes import size
-from ncd_formal.wires import ONE, ZERO, Argument, Term, subterms, term
+from ncd_formal.wires import NEGATIVE_INFINITY, ONE, ZERO, Argument, Term, select, subterms, term
 
 log = logging.getLogger(__name__)
 
@@ -259,3 +259,29 @@ def free_predicates(context: Context, *roots: Term) -> list[str]:
 
 def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
+
+
+def finite_by_a_truth(context: Context, *roots: Term) -> tuple[Context, Callable[[Term], Term]]:
+    """Inputs that may be −∞ as a number where a truth value of their own holds, and −∞ elsewhere.
+
+    Every such array is of this form, so what holds of the terms returned, for all numbers and all
+    truth values, holds of the given ones.
+    """
+    kinds = dict(context.inputs)
+    names = {str(n.args[0]) for n in subterms(*roots) if n.op == "Input"}
+    open_ = {
+        name: f"{name} is finite" for name in names if kinds.get(name, "extended") == "extended"
+    }
+    kinds |= dict.fromkeys(open_, "real") | dict.fromkeys(open_.values(), "boolean")
+    made: dict[Term, Term] = {}
+
+    def stated(root: Term) -> Term:
+        for node in subterms(root, known=made):
+            args = [made[a] if isinstance(a, Term) else a for a in node.args]
+            made[node] = term(node.op, *args)
+            if node.op == "Input" and str(node.args[0]) in open_:
+                finite = term("Input", open_[str(node.args[0])], *node.args[1:])
+                made[node] = select(finite, node, NEGATIVE_INFINITY)
+        return made[root]
+
+    return replace(context, inputs=kinds), stated

@@ -95,8 +95,6 @@ class Trials:
     mismatch: str = ""
     """Where the wires of one side disagree with PyTorch: the import is then not to be trusted."""
     compared: int = field(default=0)
-    left_out: bool = False
-    """Whether the programs differed where an output is undefined as it is read."""
 
     def search(self, seeds: Iterator[int]) -> Counterexample | None:
         """The first difference over the seeds."""
@@ -262,9 +260,7 @@ class Trials:
             if self.read and wires_a is not None and wires_b is not None:
                 # A row without a key is undefined as it is read, and may be anything as it is run.
                 undefined = np.isnan(wires_a) | np.isnan(wires_b)
-                ran = _first_difference(a, b, TOLERANCE)
                 a, b = (np.where(undefined, np.nan, values) for values in (a, b))
-                self.left_out |= ran is not None and _first_difference(a, b, TOLERANCE) is None
             where = _first_difference(a, b, TOLERANCE)
             if where is None:
                 continue

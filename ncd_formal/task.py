@@ -51,7 +51,7 @@ from ncd_formal.localization import parting
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.parameters import ArrayOperations, TensorOperations, evaluate
 from ncd_formal.proof import Hypothesis
-from ncd_formal.proving import Effort, Proof
+from ncd_formal.proving import Effort, Proof, finite_by_a_truth
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
@@ -463,22 +463,26 @@ class Task:
         return tuple(dict.fromkeys(notes))
 
     def _may_be_undefined(self, certificate: Certificate | Composition | None) -> bool:
-        """Whether an output is not seen to be defined at all inputs."""
+        """Whether an output is not seen to be defined at all inputs that are supposed."""
         if isinstance(certificate, Composition):
             return any(INPUT_KINDS[kind] & UNDEFINED for kind in certificate.kinds_of_outputs)
-        context = self.elaboration.context
-        facts = Facts(context)
-        doubtful = [pair for pair in self.pairs if facts(pair[0].term) & UNDEFINED]
-        return len(list(Proof(context, doubtful).evident())) < len(doubtful)
+        facts = Facts(self.elaboration.context)
+        doubtful = [left for left, _ in self.pairs if facts(left.term) & UNDEFINED]
+        rows = certificate.hypotheses if certificate else ()
+        context, stated = finite_by_a_truth(
+            self.elaboration.context,
+            *(output.term for output in doubtful),
+            *(side for row in rows for side in (row.left, row.right)),
+        )
+        outputs = [replace(output, term=stated(output.term)) for output in doubtful]
+        supposed = [Hypothesis(stated(row.left), stated(row.right)) for row in rows]
+        proof = Proof(context, [(output, output) for output in outputs], hypotheses=supposed)
+        return len(list(proof.evident(proof.suppose()))) < len(doubtful)
 
     def left_out(self, certificate: Certificate | Composition) -> tuple[str, ...]:
         """The condition that what is undefined is left out, where numbers are read as −∞."""
         if "infinite" not in self.about or not self._may_be_undefined(certificate):
             return ()
-        if certificate.hypotheses:
-            trials = self.trials_of(certificate)
-            if trials.agree() and not trials.left_out:
-                return ()
         return (LEFT_OUT,)
 
     def script(self, found: Counterexample) -> str:

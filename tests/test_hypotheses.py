@@ -463,6 +463,39 @@ def test_what_is_undefined_as_it_is_read_is_left_out_and_said_to_be() -> None:
         confirm(silent, filled(-1e9), filled(float("-inf")))
 
 
+def test_what_is_supposed_of_one_output_says_nothing_of_another() -> None:
+    """Trials seldom see a row of y that is masked throughout; only a proof drops the condition."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask, -1e9)
+        return scores.softmax(-1) @ v, torch.where(y > 30, -1e9, y).softmax(-1)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return attended, torch.where(y > 30, -torch.inf, y).softmax(-1)
+
+    inputs = {"q": "b n d", "k": "b m d", "v": "b m d", "mask": "b n m : bool", "y": "n m"}
+    found = prove(left, right, inputs)
+    assert found.status == "proved"
+    stands = "-1000000000 stands for -inf"
+    assert found.conditions == (stands, "every row of mask has a True", LEFT_OUT)
+
+
+def test_a_row_that_is_supposed_to_have_a_value_above_minus_infinity_is_defined() -> None:
+    def attention(mask: Tensor, x: Tensor) -> Tensor:
+        return (x @ x.mT + mask).softmax(-1) @ x
+
+    def guarded(mask: Tensor, x: Tensor) -> Tensor:
+        scores = x @ x.mT + mask
+        dead = torch.isneginf(mask).all(-1, keepdim=True)
+        return torch.where(dead, 0.0, scores.softmax(-1)) @ x
+
+    found = prove(attention, guarded, {"mask": "n n", "x": "n d"})
+    assert found.status == "proved"
+    assert found.conditions == ("every row of mask has a value above -inf",)
+    assert not any("undefined" in note for note in found.notes)
+
+
 def test_no_row_of_a_causal_mask_is_left_out() -> None:
     """Each row has a key, its own."""
 

@@ -73,7 +73,7 @@ DERIVATION = (
     ("signomials", "machines", "streaming"),
     ("nests", "tiling"),
     ("simulation", "optima", "schedules", "sharing", "hierarchy", "refinement"),
-    ("contractions", "cost", "inner_loops", "overlap"),
+    ("contractions", "cost", "inner_loops", "overlap", "parts"),
     ("fusion", "normal_form"),
     ("drawings", "refined", "regimes"),
     ("ways",),

@@ -173,7 +173,7 @@ def derive(
     files: Mapping[str, str] = {}
     if way.order is not None or len(way.plans) > 1:
         try:
-            parts = dispatches(program.name, way, context, program.inputs)
+            parts = dispatches(program.name, way, output.term, context, program.inputs)
             files = unfused_source(parts, program.inputs, program.conditions)
         except InputError as error:
             parts, why = (), f"{why}; the kernel that is written is the fused one: {error}"

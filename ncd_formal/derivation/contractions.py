@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Union
 
 from ncd_formal.certificate import Certificate, Goal
 from ncd_formal.conditions import Context, witness
-from ncd_formal.derivation.schedules import Plan, operations, replaced
+from ncd_formal.derivation.schedules import Plan, apart, operations, replaced
 from ncd_formal.elaboration import Output
 from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.proving import EXPAND_STEPS, Proof
-from ncd_formal.sizes import Polynomial, variable
-from ncd_formal.wires import SUM, Term, bound_axes, mul, outermost, reduce, substitute, subterms
+from ncd_formal.sizes import Polynomial
+from ncd_formal.wires import SUM, Term, mul, outermost, reduce, subterms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +140,7 @@ def orders(
     written: dict[Term, None] = {}
     for trees in islice(product(*choices), MOST_COMBINATIONS):
         chosen = {node: (found, tree) for (node, found), tree in zip(sums, trees, strict=True)}
-        written[_apart(_rebuilt(flat, chosen), free, flatten.fresh_axis)] = None
+        written[apart(_rebuilt(flat, chosen), free, flatten.fresh_axis)] = None
     made = []
     for each in _winners((output.term, *written), output, context, drawn):
         try:
@@ -185,19 +185,6 @@ def _rebuilt(root: Term, chosen: Mapping[Term, tuple[Contraction, Tree]]) -> Ter
             made[node] = result
         else:
             made[node] = replaced(node, {child: made[child] for child in node.children})
-    return made[root]
-
-
-def _apart(root: Term, free: set[str], fresh: Callable[[str, Iterable[str]], str]) -> Term:
-    """A term in which no sum goes over an axis of the output: kernels tell axes by their names."""
-    made: dict[Term, Term] = {}
-    for node in subterms(root):
-        new = replaced(node, {child: made[child] for child in node.children})
-        if new.op == "Reduce" and new.args[1] in free:
-            (monoid, body), old = new.children, str(new.args[1])
-            axis = fresh(old, free | body.axes | bound_axes(body))
-            new = reduce(monoid, axis, substitute(body, {old: variable(axis)}))
-        made[node] = new
     return made[root]
 
 

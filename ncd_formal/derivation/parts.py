@@ -2,9 +2,9 @@
 
 Where few rows are left to work on, as in decoding, a fold over a long axis keeps most of a machine
 idle.  Its monoid is associative, so the axis may be cut in parts that are passed over at the same
-time: split-K, and split-KV.  What a part's fold ends in, its *state*, is written out, each component
-an array of its own; a dispatch that folds over the parts reads them and makes the output.  Putting
-each state back in its place gives the form in parts, which its certificate proves.
+time: split-K, and split-KV.  What a part's fold ends in, its *state*, is written out, each
+component an array of its own; a dispatch that folds over the parts reads them and makes the output.
+Putting each state back in its place gives the form in parts, which its certificate proves.
 
 Source: FlashAttention on a Napkin, section 3 (streams), where the combining operator is not given;
 here it is the fold's own monoid.

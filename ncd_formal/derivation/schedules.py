@@ -9,7 +9,7 @@ Source: FlashAttention on a Napkin, section 3 and appendix A (head, body and tai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Union
 
@@ -18,7 +18,17 @@ from ncd_formal.derivation.nests import Access, Nest, Pass, Triangle, grouped_ax
 from ncd_formal.derivation.signomials import Signomial, product, signomial, total
 from ncd_formal.derivation.streaming import StreamedForm
 from ncd_formal.sizes import Polynomial, size, variable
-from ncd_formal.wires import Argument, Term, indices_of, is_axis, subterms, term
+from ncd_formal.wires import (
+    Argument,
+    Term,
+    bound_axes,
+    indices_of,
+    is_axis,
+    reduce,
+    substitute,
+    subterms,
+    term,
+)
 
 SPECIAL = frozenset({"Exp", "Log", "Sqrt", "Inverse", "Function"})
 """The operators that special-function units compute."""
@@ -333,4 +343,17 @@ def replaced(root: Term, new: Mapping[Term, Term]) -> Term:
     for node in subterms(root):
         args: list[Argument] = [made[a] if isinstance(a, Term) else a for a in node.args]
         made[node] = new.get(node) or term(node.op, *args)
+    return made[root]
+
+
+def apart(root: Term, free: Collection[str], fresh: Callable[[str, Iterable[str]], str]) -> Term:
+    """A term in which no sum goes over an axis of the output: kernels tell axes by their names."""
+    made: dict[Term, Term] = {}
+    for node in subterms(root):
+        new = replaced(node, {child: made[child] for child in node.children})
+        if new.op == "Reduce" and new.args[1] in free:
+            (monoid, body), old = new.children, str(new.args[1])
+            axis = fresh(old, {*free, *body.axes, *bound_axes(body)})
+            new = reduce(monoid, axis, substitute(body, {old: variable(axis)}))
+        made[node] = new
     return made[root]

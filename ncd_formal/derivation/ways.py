@@ -19,6 +19,7 @@ from ncd_formal.conditions import Context
 from ncd_formal.derivation.contractions import Drawn, drawn_sizes, orders
 from ncd_formal.derivation.fusion import cut
 from ncd_formal.derivation.machines import Machine
+from ncd_formal.derivation.parts import Divided
 from ncd_formal.derivation.regimes import Candidate, candidate
 from ncd_formal.derivation.schedules import Plan, nests, plan_of, replaced, streams_a_window
 from ncd_formal.derivation.signomials import Signomial, product, signomial, total
@@ -41,6 +42,8 @@ class Way:
     """The streamed form of the last dispatch, where it streams."""
     order: Certificate | None = None
     """That the program is equal to the term in whose order this works, where that is another."""
+    divided: Divided | None = None
+    """The form in parts, where its states are made by one dispatch and combined by another."""
 
     def candidate(self, machine: Machine) -> Candidate:
         """The way as one of several to compare on a machine."""

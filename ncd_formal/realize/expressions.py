@@ -10,7 +10,7 @@ folded leaves those places out; what any other place past an end holds is never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -64,6 +64,8 @@ class Value:
     """Whether it changes within the current loop."""
     marks: str | None = None
     """The axis whose places this truth tile tells from those past its end."""
+    wide: bool = False
+    """Whether it may need the range of float32, as what another dispatch summed may."""
 
 
 Wire = Union[Value, tuple["Wire", "Wire"]]
@@ -94,10 +96,13 @@ class Expressions:
         symbols: Symbols,
         inputs: Mapping[str, Declaration],
         stems: Mapping[Term, str],
+        stored: Collection[str] = (),
     ) -> None:
         self.plan = plan
         self.symbols = symbols
         self.inputs = inputs
+        self.stored = stored
+        """The inputs that another dispatch made, which are stored in float32."""
         self.stems = stems
         """What terms are called elsewhere, for their variables."""
         self.lines: list[str] = []
@@ -107,12 +112,14 @@ class Expressions:
         """The values of the folds whose pass is done."""
         self.scalars: dict[str, str] = {}
         """Expressions for the launcher to compute → the kernel's parameters."""
+        self.wide_products = False
+        """Whether matrices are multiplied in float32, for the range that they need."""
         self.helpers: set[str] = set()
         """Functions that Triton lacks."""
         self.reads: dict[Term, None] = {}
         """The inputs read, each at its indices."""
         self._memo: dict[object, Wire] = {}
-        self._uses = Counter(c for node in subterms(plan.term) for c in node.children)
+        self._uses = Counter(c for node in subterms(*plan.roots) for c in node.children)
         # Indices lie in the ranges of their axes: places past an end are masked apart.
         self._ranges = replace(plan.context, splits={})
 
@@ -275,15 +282,18 @@ class Expressions:
         right = needed + 1 if operator in {" - ", " / "} else needed
         shown = [self.show(v, axes, right if k else needed) for k, v in enumerate(values)]
         finite = operator != " / " and all(v.finite for v in values)
-        varying = any(v.varying for v in values)
-        return Value(operator.join(shown), axes, level, type_, finite=finite, varying=varying)
+        varying, wide = any(v.varying for v in values), any(v.wide for v in values)
+        text = operator.join(shown)
+        return Value(text, axes, level, type_, finite=finite, varying=varying, wide=wide)
 
     def call(self, function: str, *values: Value, last: str = "") -> Value:
         """A function of values, each broadcast to the tile on which they meet."""
         axes = self._meeting(values)
         shown = [self.show(v, axes) for v in values] + ([last] if last else [])
         finite, varying = all(v.finite for v in values), any(v.varying for v in values)
-        return Value(f"{function}({', '.join(shown)})", axes, finite=finite, varying=varying)
+        wide = function in _AS_LARGE and any(v.wide for v in values)
+        text = f"{function}({', '.join(shown)})"
+        return Value(text, axes, finite=finite, varying=varying, wide=wide)
 
     def _meeting(self, values: Iterable[Value]) -> tuple[str, ...]:
         return self.plan.arranged(a for v in values for a in v.axes)
@@ -467,8 +477,10 @@ class Expressions:
             other = "0.0" if declaration.kind == "real" else "0"
             mask = f", mask={self.show(self.all_of(conditions), at.axes)}, other={other}"
         text = f"tl.load({at.text}{mask})"
+        wide = name in self.stored
         type_ = {"real": "stored", "integer": "integer", "boolean": "truth"}[declaration.kind]
-        read = Value(text, at.axes, type=type_, zero=zero, varying=at.varying)
+        type_ = "float32" if wide else type_
+        read = Value(text, at.axes, type=type_, zero=zero, varying=at.varying, wide=wide)
         read = self.bind(read, f"{pointer}_tile" if at.axes else f"{pointer}_value")
         if type_ == "stored" and t not in self.plan.matrices:
             self.emit(f"{read.text} = {read.text}.to(tl.float32)", read.varying)
@@ -606,26 +618,34 @@ class Expressions:
                     sides[k] = replace(cut, zero=side.zero | set(condition.axes))
                     left_out = True
         places = ((pair[0], axis), (axis, pair[1]))
-        shown = [self._operand(side, sides[1 - k], places[k]) for k, side in enumerate(sides)]
+        wide = any(side.wide for side in sides)
+        self.wide_products |= wide
+        shown = [self._operand(side, sides[1 - k], places[k], wide) for k, side in enumerate(sides)]
         shown += [to.text] if to else []
         finite = all(side.finite for side in sides)
         zero = (sides[0].zero | sides[1].zero) - {axis} if finite else frozenset[str]()
         varying = any(side.varying for side in sides)
         text = f"tl.dot({', '.join(shown)}, input_precision=PRECISION)"
-        return Value(text, pair, zero=zero, finite=finite, varying=varying)
+        return Value(text, pair, zero=zero, finite=finite, varying=varying, wide=wide)
 
-    def _operand(self, side: Value, other: Value, axes: tuple[str, str]) -> str:
-        """A matrix, in the type of the inputs: narrow products are what GPUs are fast at."""
+    def _operand(self, side: Value, other: Value, axes: tuple[str, str], wide: bool) -> str:
+        """A matrix, in the type of the inputs: narrow products are what GPUs are fast at.
+
+        ``wide`` is for a product whose operands need the range of float32.
+        """
         text = side.text
-        if side.type != "stored":
+        if wide:
+            text = self.as_float(side).text
+        elif side.type != "stored":
             type_ = f"{other.text}.dtype" if other.type == "stored" else self._input_type()
             text = f"{closed(text, side.level, ATOM)}.to({type_})"
         return text if self.plan.arranged(axes) == axes else f"tl.trans({text})"
 
     def _input_type(self) -> str:
         """The type of the real inputs."""
-        read = (str(n.args[0]) for n in subterms(self.plan.term) if n.op == "Input")
-        real = next((n for n in read if self.inputs[n].kind == "real"), None)
+        read = (str(n.args[0]) for n in subterms(*self.plan.roots) if n.op == "Input")
+        own = (n for n in read if n not in self.stored)
+        real = next((n for n in own if self.inputs[n].kind == "real"), None)
         return f"{self.symbols.inputs[real]}.dtype.element_ty" if real else "tl.float32"
 
 
@@ -642,6 +662,8 @@ _FUNCTIONS = {
 """Operators and functions → what computes them; without a dot, a helper in the file."""
 _BOUNDED = frozenset({"Abs", "erf", "sin", "cos", "tanh", "floor", "ceil"})
 """Those that take numbers to numbers, in float32 too."""
+_AS_LARGE = frozenset({"tl.maximum", "tl.minimum", "tl.where", "tl.abs"})
+"""Those whose values may be as large as what they are given."""
 _ZERO_AT_ZERO = _BOUNDED - {"cos"}
 """Those of them that are 0 at 0."""
 

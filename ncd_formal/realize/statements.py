@@ -6,7 +6,7 @@ questions about them; the second takes what is left, and masks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ncd_formal.frontends.shapes import Declaration
@@ -26,8 +26,9 @@ class Body(Expressions):
         symbols: Symbols,
         inputs: Mapping[str, Declaration],
         stems: Mapping[Term, str],
+        stored: Collection[str] = (),
     ) -> None:
-        super().__init__(plan, symbols, inputs, stems)
+        super().__init__(plan, symbols, inputs, stems, stored)
         self._shared_weights: dict[Term, tuple[Value, Value, Value]] = {}
         self.bounds = [Bounds(plan, symbols, loop) for loop in plan.loops]
         self._place()
@@ -39,7 +40,7 @@ class Body(Expressions):
     def maximum_leaves(self) -> bool:
         """Whether a maximum, which is kept to base 2, is itself asked for."""
         rescaled = {f.term for loop in self.plan.loops for f in loop if f.monoid == "RescaledSum"}
-        nodes = subterms(self.plan.term)
+        nodes = subterms(*self.plan.roots)
         return any(n.op == "First" and n.children[0] in rescaled for n in nodes)
 
     # Where a program works
@@ -90,7 +91,7 @@ class Body(Expressions):
         """One pass over the streamed axis: whole blocks, then those that reach past a bound."""
         symbols, axis = self.symbols, self.plan.stream
         name, start = symbols.axes[axis], symbols.starts[axis]
-        begin = symbols.names.fresh("begin") if bounds.lower else "0"
+        begin = symbols.names.fresh("begin") if bounds.lower or symbols.parts else "0"
         whole, end = (symbols.names.fresh(n) for n in ("whole", "end"))
         loops = (
             (f"Blocks of {name} that lie within every bound.", begin, whole, False),
@@ -203,12 +204,12 @@ class Body(Expressions):
         return made
 
     def _result(self, fold: Fold, state: Wire) -> Wire:
-        """The value of a fold whose pass is done."""
+        """The value of a fold whose pass is done; a long sum may be large."""
         if not isinstance(state, tuple):
-            return state
+            return replace(state, wide=fold.monoid == "Sum")
         mu, sums = state
         assert isinstance(mu, Value)
-        return self.infix(" * ", mu, Value("LN_2")), sums
+        return self.infix(" * ", mu, Value("LN_2")), _wide(sums)
 
     # The end
 
@@ -231,15 +232,17 @@ class Body(Expressions):
         self.lines += [indent + line for line in region.lines]
 
     def _store(self) -> None:
-        plan, symbols = self.plan, self.symbols
-        result = self.real(plan.term)
-        at = self.address(symbols.output, symbols.output_indices(), symbols.output_strides)
-        type_ = f"{symbols.output}.dtype.element_ty"
-        text = f"{closed(result.text, result.level, ATOM)}.to({type_})"
-        shown = self.show(replace(result, text=text, level=ATOM), at.axes)
-        conditions = [self.in_range(axis) for axis in at.axes]
-        mask = f", mask={self.show(self.all_of(conditions), at.axes)}" if conditions else ""
-        self.emit(f"tl.store({at.text}, {shown}{mask})")
+        symbols = self.symbols
+        for number, (output, name) in enumerate(
+            zip(self.plan.outputs, symbols.outputs, strict=True)
+        ):
+            result = self.real(output.term)
+            at = self.address(name, symbols.output_indices(number), symbols.output_strides[number])
+            text = f"{closed(result.text, result.level, ATOM)}.to({name}.dtype.element_ty)"
+            shown = self.show(replace(result, text=text, level=ATOM), at.axes)
+            conditions = [self.in_range(axis) for axis in at.axes]
+            mask = f", mask={self.show(self.all_of(conditions), at.axes)}" if conditions else ""
+            self.emit(f"tl.store({at.text}, {shown}{mask})")
 
 
 class Bounds:
@@ -296,9 +299,17 @@ class Bounds:
         """The statements for where the pass begins, where whole blocks end, and where all do."""
         block = self.symbols.blocks[self.plan.stream]
         extent = self.plan.context.axes[self.plan.stream]
+        part_end = ""
+        if self.symbols.parts:
+            place, (_, steps) = self.symbols.axes[str(self.plan.part)], self.symbols.parts
+            span = f"{steps} * {block}"
+            yield f"{begin} = {place} * {span}  # where the part begins"
+            part_end = self.symbols.names.fresh("part_end")
+            yield f"{part_end} = {begin} + {span}"
         if self.lower:
             corners = (self._corner(bound, greatest=False) for bound in self.lower)
-            yield f"{begin} = {_nested('tl.maximum', ('0', *corners))} // {block} * {block}"
+            first = f"{_nested('tl.maximum', ('0', *corners))} // {block} * {block}"
+            yield f"{begin} = {f'tl.maximum({begin}, {first})' if part_end else first}"
 
         def least(bounds: Iterable[Polynomial], greatest: bool) -> str:
             distinct = dict.fromkeys((extent, *bounds))
@@ -308,8 +319,14 @@ class Bounds:
         if not all(map(self.plan.context.nonnegative, self.upper.values())):
             narrowest = f"tl.maximum({narrowest}, 0)"
         simple = narrowest.isidentifier() or narrowest.startswith("tl.")
-        yield f"{whole} = {closed(narrowest, ATOM if simple else 0, ATOM)} // {block} * {block}"
-        yield f"{end} = {least(self.ends, greatest=True)}"
+        blocks = f"{closed(narrowest, ATOM if simple else 0, ATOM)} // {block} * {block}"
+        last = least(self.ends, greatest=True)
+        if part_end:
+            # A part may lie past the end, where nothing is left of it.
+            blocks = f"tl.maximum({begin}, tl.minimum({blocks}, {part_end}))"
+            last = f"tl.minimum({last}, {part_end})"
+        yield f"{whole} = {blocks}"
+        yield f"{end} = {last}"
 
     def _corner(self, bound: Polynomial, greatest: bool) -> str:
         """The greatest or least value of a bound over the tile's rows and columns."""
@@ -339,6 +356,12 @@ def _guards(fold: Fold, plan: Plan) -> tuple[Term, ...]:
     if fold.monoid == "RescaledSum":
         inner = inner.children[0]
     return () if fold.monoid == "Min" else admitted(inner)[0]
+
+
+def _wide(wire: Wire) -> Wire:
+    if isinstance(wire, tuple):
+        return _wide(wire[0]), _wide(wire[1])
+    return replace(wire, wide=True)
 
 
 def _nested(function: str, arguments: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ _RESERVED = frozenset(
     {*keyword.kwlist, *keyword.softkwlist, "math", "torch", "triton", "tl", "tanh", "sinh", "cosh"}
     | {"abs", "dict", "float", "len", "map", "max", "min", "sorted", "str", "tuple", "ValueError"}
     | {"INDEX", "PRECISION", "LOG2_E", "LN_2", "PORTABLE", "HOPPER", "configuration_for"}
+    | {"parts", "dtype", "processors", "blocks"}
     | {"configuration", "precision", "shapes", "expected", "types", "names", "each", "span"}
 )
 """Names that a kernel's file uses for itself."""
@@ -52,8 +53,17 @@ class Symbols:
         self.plan = plan
         self.names = Names({*_RESERVED, *taken})
         self.inputs = {name: self.names.fresh(name) for name in inputs}
-        self.output = self.names.fresh("out")
+        count = len(plan.outputs)
+        written = ["out"] if count == 1 else [f"out_{k}" for k in range(1, count + 1)]
+        self.outputs = tuple(map(self.names.fresh, written))
+        """The arrays that are written."""
         self.sizes = {v: self.names.fresh(v.upper()) for v in size_names(inputs.values())}
+        self.parts: tuple[str, str] | None = None
+        """The number of parts and that of the blocks in one, where there are parts."""
+        if plan.part is not None:
+            counts = (plan.context.axes[plan.part], plan.context.axes[plan.step])
+            self.sizes |= {str(p): self.names.fresh(str(p).upper()) for p in counts}
+            self.parts = self.sizes[str(counts[0])], self.sizes[str(counts[1])]
         self.axes: dict[str, str] = {}
         """Axis → its index: a number for the grid, a range for a dimension of tiles."""
         self.blocks: dict[str, str] = {}
@@ -73,9 +83,13 @@ class Symbols:
                 label = p if p.isidentifier() and own.count(p) == 1 else str(k)
                 self.strides[name, k] = self.names.fresh(f"{self.inputs[name]}_{label}")
         self.output_strides = [
-            self.names.fresh(f"{self.output}_{'_'.join(self.axes[a] for a in digits) or k}")
-            for k, digits in enumerate(plan.layout)
+            [
+                self.names.fresh(f"{name}_{'_'.join(self.axes[a] for a in digits) or k}")
+                for k, digits in enumerate(output.layout)
+            ]
+            for name, output in zip(self.outputs, plan.outputs, strict=True)
         ]
+        """The strides of each array that is written."""
 
     def _name_axes(self) -> None:
         plan = self.plan
@@ -140,11 +154,12 @@ class Symbols:
         """The statement for which places of a tile lie within an axis."""
         return f"{self.inside[axis]} = {self.position(axis)} < {self.extent(axis, SUM)}"
 
-    def output_indices(self) -> tuple[Polynomial, ...]:
-        """The index of each dimension of the output."""
-        return tuple(map(self._index, self.plan.layout))
+    def output_indices(self, number: int = 0) -> tuple[Polynomial, ...]:
+        """The index of each dimension of an output."""
+        return tuple(map(self.index, self.plan.outputs[number].layout))
 
-    def _index(self, digits: Iterable[str]) -> Polynomial:
+    def index(self, digits: Iterable[str]) -> Polynomial:
+        """The index of a dimension that is made of axes."""
         index = size(0)
         for axis in digits:
             index = index * self.plan.context.axes[axis] + variable(axis)

@@ -13,12 +13,14 @@ most contractions become products of matrices, the operation that GPUs are built
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce as fold_left
-from itertools import combinations
+from itertools import combinations, count
 
 from ncd_formal.conditions import Context
 from ncd_formal.derivation import StreamedForm
+from ncd_formal.derivation.schedules import apart, replaced
+from ncd_formal.elaboration import Output
 from ncd_formal.errors import InputError
 from ncd_formal.wires import (
     MINUS_ONE,
@@ -201,13 +203,17 @@ class Plan:
     """What each axis does, and what is folded in which order."""
 
     context: Context
-    term: Term
-    layout: tuple[tuple[str, ...], ...]
+    outputs: tuple[Output, ...]
+    """What a program computes, as the generator reads it."""
     stream: str
     tile: str
     """The streamed axis within one block, as the form's inner reductions name it."""
     loops: tuple[tuple[Fold, ...], ...]
     """The folds of one pass over the streamed axis each; a pass needs earlier ones only."""
+    part: str | None
+    """The axis that counts the parts of the streamed axis, one of the grid."""
+    step: str
+    """The axis that counts the blocks, of a part where there are parts."""
     grid: tuple[str, ...]
     row: str | None
     column: str | None
@@ -247,9 +253,14 @@ class Plan:
         return self.arranged(self.varies[t])
 
     @property
+    def roots(self) -> tuple[Term, ...]:
+        """The terms that are computed."""
+        return tuple(each.term for each in self.outputs)
+
+    @property
     def output(self) -> tuple[str, ...]:
-        """The axes of the output."""
-        return tuple(axis for digits in self.layout for axis in digits)
+        """The axes of the outputs."""
+        return axes_of(self.outputs)
 
     @property
     def whole(self) -> tuple[str, ...]:
@@ -268,25 +279,63 @@ class Plan:
         return tuple(a for a in self.arranged(self.roles) if a not in self.whole)
 
 
-def plan(form: StreamedForm, inputs: Sequence[str]) -> Plan:
-    """The plan of a form's kernel.
+def axes_of(outputs: Iterable[Output]) -> tuple[str, ...]:
+    """The axes of outputs, each once."""
+    return tuple(dict.fromkeys(a for each in outputs for digits in each.layout for a in digits))
+
+
+def with_axes_apart(
+    form: StreamedForm, outputs: Sequence[Output]
+) -> tuple[StreamedForm, tuple[Output, ...]]:
+    """A form and outputs in which nothing is reduced over an axis of an output.
+
+    A kernel tells axes by their names, which for a reduced one is free to choose.
+    """
+    axes = dict(form.context.axes)
+
+    def fresh(like: str, taken: Iterable[str]) -> str:
+        used, label = set(taken), like.split(".", maxsplit=1)[0]
+        names = (f"{label}.{k}" for k in count())
+        name = next(n for n in names if n not in used and axes.get(n, axes[like]) is axes[like])
+        axes.setdefault(name, axes[like])
+        return name
+
+    free = axes_of(outputs or [Output(form.term, form.layout)])
+    made = tuple(replace(each, term=apart(each.term, free, fresh)) for each in outputs)
+    if form.part is None:
+        root = apart(form.term, free, fresh)
+    else:  # an axis of what parts end in may be reduced later
+        folds = [n for n in subterms(form.term) if n.op == "Reduce" and n.args[1] == form.part]
+        inner = [fold.children[1] for fold in folds]
+        root = replaced(form.term, {each: apart(each, free, fresh) for each in inner})
+    return replace(form, term=root, context=replace(form.context, axes=axes)), made
+
+
+def plan(form: StreamedForm, inputs: Sequence[str], outputs: Sequence[Output] = ()) -> Plan:
+    """The plan of a form's kernel, or of one that writes the ``outputs`` among what it computes.
 
     Errors: NotEmitted, an InputError, for what no kernel is written for yet.
     """
     if not form.context.splits[form.axis].masked:
         raise NotEmitted("tiles of a declared size; stream with masked tiles instead")
-    root = ordered(form.term, inputs)
-    _refuse_unknown(root, form, inputs)
-    varies = _dependence(root, form)
-    loops = _loops(root, form.block)
-    output = [axis for digits in form.layout for axis in digits]
-    contracted = _contracted(root, form, output)
+    made = tuple(
+        replace(each, term=ordered(each.term, inputs))
+        for each in outputs or (Output(form.term, form.layout),)
+    )
+    roots = [each.term for each in made]
+    _refuse_unknown(roots, form, inputs)
+    varies = _dependence(roots, form)
+    loops = _loops(roots, form.block)
+    output = axes_of(made)
+    contracted = _contracted(roots, form)
+    if form.part in contracted:
+        raise NotEmitted(f"a fold over the parts of {form.axis} beside those within them")
     folded = frozenset[str]().union(*(varies[f.term] for loop in loops for f in loop))
     written = tuple(a for a in output if a not in folded)
-    candidates = [a for a in output if a in folded]
+    candidates = [a for a in output if a in folded and a != form.part]
 
     def measure(axes: Iterable[str]) -> _Measure:
-        return _Measure(root, form, varies, frozenset({form.axis, *axes, *contracted}))
+        return _Measure(roots, form, varies, frozenset({form.axis, *axes, *contracted}))
 
     def rank(chosen: Sequence[str]) -> tuple[object, ...]:
         measured = measure(chosen)
@@ -310,12 +359,13 @@ def plan(form: StreamedForm, inputs: Sequence[str]) -> Plan:
     row, column = [*row_and_column, None, None][:2]
     return Plan(
         context=form.context,
-        term=root,
-        layout=form.layout,
+        outputs=made,
         stream=form.axis,
         tile=form.tile,
         loops=loops,
-        grid=tuple(a for a in candidates if a not in chosen),
+        part=form.part,
+        step=form.block,
+        grid=tuple(a for a in output if a in folded and a not in chosen),
         row=row,
         column=column,
         column_whole=column is not None and repeats[column],
@@ -328,12 +378,14 @@ def plan(form: StreamedForm, inputs: Sequence[str]) -> Plan:
     )
 
 
-def _refuse_unknown(root: Term, form: StreamedForm, inputs: Sequence[str]) -> None:
+def _refuse_unknown(roots: Sequence[Term], form: StreamedForm, inputs: Sequence[str]) -> None:
     if not inputs:
         raise NotEmitted("a program without inputs")
-    if root.op in {"Tuple", *TRUTHS}:
-        raise NotEmitted("several outputs" if root.op == "Tuple" else "an output of truth values")
-    for node in subterms(root):
+    if any(root.op == "Tuple" for root in roots):
+        raise NotEmitted("several outputs")
+    if any(root.op in TRUTHS for root in roots):
+        raise NotEmitted("an output of truth values")
+    for node in subterms(*roots):
         if node.op == "Opaque":
             raise NotEmitted(f"the operator {node.args[0]}, known by name only")
         if node.op == "Input" and node.args[0] not in inputs:
@@ -346,14 +398,15 @@ def _refuse_unknown(root: Term, form: StreamedForm, inputs: Sequence[str]) -> No
                 raise NotEmitted(f"a rescaled sum over all of {node.args[1]}")
 
 
-def _dependence(root: Term, form: StreamedForm) -> dict[Term, frozenset[str]]:
+def _dependence(roots: Sequence[Term], form: StreamedForm) -> dict[Term, frozenset[str]]:
     """The axes that each value varies along.
 
     The form reads inputs at the streamed axis itself, which its two reductions, over the tile and
-    over the blocks, bind.
+    over the blocks, bind, but for the part that they belong to, where there are parts.
     """
+    parts = {form.part} if form.part else set()
     varies: dict[Term, frozenset[str]] = {}
-    for node in subterms(root):
+    for node in subterms(*roots):
         own = frozenset[str]().union(*(varies[c] for c in node.children))
         if node.op in {"Input", "Index", "Predicate"}:
             own = node.axes
@@ -366,17 +419,17 @@ def _dependence(root: Term, form: StreamedForm) -> dict[Term, frozenset[str]]:
             if axis == form.block and form.axis in own:
                 raise NotEmitted(f"a fold over blocks that is not folded within them: {node}")
             if axis == form.tile:
-                own = own - {form.axis} | {BLOCK}
+                own = own - {form.axis} | {BLOCK, *parts}
             own -= {BLOCK} if axis == form.block else {axis}
         varies[node] = own
     return varies
 
 
-def _loops(root: Term, block: str) -> tuple[tuple[Fold, ...], ...]:
+def _loops(roots: Sequence[Term], block: str) -> tuple[tuple[Fold, ...], ...]:
     """The folds over blocks, those that need no other first."""
     depth: dict[Term, int] = {}
     loops: list[list[Fold]] = []
-    for node in subterms(root):
+    for node in subterms(*roots):
         depth[node] = max((depth[c] for c in node.children), default=0)
         if node.op == "Reduce" and node.args[1] == block:
             if depth[node] == len(loops):
@@ -387,13 +440,9 @@ def _loops(root: Term, block: str) -> tuple[tuple[Fold, ...], ...]:
     return tuple(map(tuple, loops))
 
 
-def _contracted(root: Term, form: StreamedForm, output: Sequence[str]) -> tuple[str, ...]:
-    axes = dict.fromkeys(str(n.args[1]) for n in subterms(root) if n.op == "Reduce")
-    found = tuple(a for a in axes if a not in {form.block, form.tile})
-    for axis in found:
-        if axis in output:
-            raise NotEmitted(f"a reduction over {axis}, which is an axis of the output too")
-    return found
+def _contracted(roots: Sequence[Term], form: StreamedForm) -> tuple[str, ...]:
+    axes = dict.fromkeys(str(n.args[1]) for n in subterms(*roots) if n.op == "Reduce")
+    return tuple(a for a in axes if a not in {form.block, form.tile})
 
 
 class _Measure:
@@ -401,7 +450,7 @@ class _Measure:
 
     def __init__(
         self,
-        root: Term,
+        roots: Sequence[Term],
         form: StreamedForm,
         varies: Mapping[Term, frozenset[str]],
         axes: frozenset[str],
@@ -412,7 +461,7 @@ class _Measure:
         self.shapes: set[tuple[str, ...]] = set()
         self.works: list[Term] = []
         """Contractions inside blocks: what is worth doing once."""
-        stack, seen = [root], {root}
+        stack, seen = [*roots], set(roots)
         while stack:
             for needed in self._visit(stack.pop()):
                 if needed not in seen:

@@ -11,11 +11,12 @@ import keyword
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 
 from ncd_formal.conditions import parse_comparison
 from ncd_formal.derivation import StreamedForm, steps
+from ncd_formal.elaboration import Output
 from ncd_formal.frontends.shapes import Declaration
 from ncd_formal.realize.blocks import tables
 from ncd_formal.realize.statements import Body
@@ -28,10 +29,11 @@ from ncd_formal.realize.symbols import (
     closed,
     polynomial_text,
 )
-from ncd_formal.realize.tiles import NotEmitted, Plan, ordered, plan
+from ncd_formal.realize.tiles import NotEmitted, Plan, ordered, plan, with_axes_apart
 from ncd_formal.sizes import Polynomial, product, variable
 from ncd_formal.wires import (
     Argument,
+    Shape,
     Term,
     indices_of,
     indices_text,
@@ -70,11 +72,20 @@ def cosh(x):
 """Functions that Triton has only in its vendors' libraries, which no interpreter knows."""
 
 
+_PROCESSORS = '''\
+def processors(device):
+    """How many programs run at once, at least."""
+    cuda = device.type == "cuda"
+    return torch.cuda.get_device_properties(device).multi_processor_count if cuda else 1'''
+
+
 def kernel_source(
     name: str,
     form: StreamedForm,
     inputs: Mapping[str, Declaration],
     conditions: Sequence[str] = (),
+    writes: Mapping[str, Output] | None = None,
+    stored: Collection[str] | None = None,
 ) -> str:
     """The text of a file whose function ``name`` computes the form.
 
@@ -84,9 +95,14 @@ def kernel_source(
     condition on their sizes does not hold.  ``conditions`` are what the import of the program
     relies on.
 
+    As one dispatch of several, it reads those of its inputs that are ``stored`` by others, in
+    float32; and it returns what it ``writes`` for others, by name and in float32, or the output, of
+    the type ``dtype``.  A form in parts writes what its parts end in; their number is ``parts``,
+    by default as many as keep the GPU busy.
+
     Errors: NotEmitted, an InputError, for what no kernel is written for yet.
     """
-    return _File(name, form, inputs, conditions).text()
+    return _File(name, form, inputs, conditions, writes or {}, stored).text()
 
 
 class _File:
@@ -98,19 +114,34 @@ class _File:
         form: StreamedForm,
         inputs: Mapping[str, Declaration],
         conditions: Sequence[str],
+        writes: Mapping[str, Output],
+        stored: Collection[str] | None,
     ) -> None:
+        form, written = with_axes_apart(form, tuple(writes.values()))
         self.form = form
         self.inputs = inputs
-        self.plan = plan(form, tuple(inputs))
+        self.alone = stored is None
+        """Whether it is a program's only dispatch."""
+        self.stored = frozenset(stored or ())
+        self.makes_output = not writes
+        """Whether it makes the output of the program, and nothing for other dispatches."""
+        self.plan = plan(form, tuple(inputs), written)
         self.name = identifier(name)
         self.kernel = f"{self.name}_kernel"
-        self.symbols = Symbols(self.plan, inputs, {self.name, self.kernel})
+        taken = {self.name, self.kernel}
+        self.symbols = Symbols(self.plan, inputs, taken)
         self.blackboard = _Blackboard(form, self.plan, self.symbols, tuple(inputs))
-        self.body = Body(self.plan, self.symbols, inputs, self.blackboard.names)
+        self.body = Body(self.plan, self.symbols, inputs, self.blackboard.names, self.stored)
         self.portable, self.hopper = tables(self.plan)
         self.used = [n for n in inputs if any(t.args[0] == n for t in self.body.reads)]
         """The inputs that the kernel reads."""
         self.multiplies = any("tl.dot" in line for line in self.body.lines)
+        self.reals = [
+            self.symbols.inputs[n]
+            for n, d in inputs.items()
+            if d.kind == "real" and n not in self.stored
+        ]
+        """The inputs of one type, which the program is given."""
         self.base_two = "LOG2_E" in "".join(self.body.scalars)
         self.conditions = dict(self._conditions(conditions))
         text = "\n".join(self.body.lines)
@@ -125,6 +156,8 @@ class _File:
     def text(self) -> str:
         helpers = [_HELPERS[helper] for helper in sorted(self.body.helpers)]
         functions = [*helpers, *map("\n".join, (self._kernel(), self._chooser(), self._launcher()))]
+        if self.plan.part:
+            functions.insert(-1, _PROCESSORS)
         parts = [self._header(), _IMPORTS, "\n".join(self._constants())]
         return "\n\n".join([*parts, *(f"\n{function}" for function in functions)]) + "\n"
 
@@ -132,17 +165,20 @@ class _File:
 
     def _header(self) -> str:
         board = self.blackboard
-        head = f"{self.name}[{board.dimensions}]" if board.dimensions else self.name
+        head = "out" if self.plan.part else self.name
+        head = f"{head}[{board.dimensions}]" if board.dimensions else head
+        parts = " in parts" * bool(self.plan.part)
         lines = [
-            f'"""{self.name}, streamed over {self.symbols.axes[self.plan.stream]}.',
+            f'"""{self.name}, streamed over {self.symbols.axes[self.plan.stream]}{parts}.',
             "",
             "Derived by ncd_formal; regenerate it rather than edit it.",
             "",
             "Definition",
             *_wrapped(f"{head} = {board.definition}"),
-            "Streamed form",
+            f"Streamed form{parts}",
             *_wrapped(f"{head} = {board.form}"),
             *(("where", *_wrapped(*board.where)) if board.where else ()),
+            *(("Written for each part", *_wrapped(*board.writes)) if parts else ()),
         ]  # fmt: skip
         if self.base_two:
             lines.append("Exponents are taken to base 2: exp x = exp2(x · log2 e).")
@@ -156,7 +192,8 @@ class _File:
 
     def _conditions(self, stated: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Each condition with an expression that refutes it, which is empty where none does."""
-        context, sizes = self.plan.context, self.symbols.sizes
+        context, symbols = self.plan.context, self.symbols
+        sizes = symbols.sizes
         # An element of the output shows that its axes have elements.
         nonempty = {
             v
@@ -165,6 +202,8 @@ class _File:
             for v in context.axes[axis].variables
         }
         for name, own in sizes.items():
+            if symbols.parts and own in symbols.parts:
+                continue  # the launcher chooses it
             least = context.least(name)
             if least > 1 or (least == 1 and name not in nonempty):
                 yield f"{name} >= {least}", f"{own} < {least}"
@@ -189,14 +228,14 @@ class _File:
 
     def _kernel(self) -> list[str]:
         symbols = self.symbols
-        pointers = [*(symbols.inputs[n] for n in self.used), symbols.output]
+        pointers = [*(symbols.inputs[n] for n in self.used), *symbols.outputs]
         strides = [
             [symbols.strides[n, k] for k in range(len(self.inputs[n].shape))] for n in self.used
         ]
         blocks = dict.fromkeys(symbols.blocks[a] for a in self.plan.arranged(self.plan.roles))
         constants = [*self.fixed, *blocks, "INDEX", *["PRECISION"] * self.multiplies]
         lines = ["@triton.jit", f"def {self.kernel}(", *_filled(pointers)]
-        lines += chain.from_iterable(_filled(own) for own in (*strides, symbols.output_strides))
+        lines += chain.from_iterable(_filled(own) for own in (*strides, *symbols.output_strides))
         lines += _filled([*self.body.scalars.values(), *self.running])
         lines += _filled([f"{c}: tl.constexpr" for c in constants])
         lines.append("):")
@@ -256,14 +295,20 @@ class _File:
     # The launcher
 
     def _launcher(self) -> Iterator[str]:
-        symbols, out = self.symbols, self.symbols.output
+        symbols = self.symbols
         names = list(symbols.inputs.values())
-        keywords = ["configuration=None", *['precision="ieee"'] * self.multiplies]
-        yield f"def {self.name}({', '.join([*names, *keywords])}):"
+        keywords = ["parts=None"] * bool(self.plan.part)
+        keywords += ["dtype=None"] * self.chooses_type
+        keywords.append("configuration=None")
+        if self.multiplies:
+            keywords.append("precision=None" if self.body.wide_products else 'precision="ieee"')
+        yield from _broken(f"def {self.name}({', '.join([*names, *keywords])}):")
         shapes = [f"{symbols.inputs[n]}[{_dimensions(d)}]" for n, d in self.inputs.items()]
         yield from self._docstring(shapes)
         yield from _broken(f"    shapes = [tuple(each.shape) for each in ({_tuple(names)})]")
-        yield from _broken(f'    expected = "{", ".join(shapes)}"')
+        first, *more = textwrap.wrap(", ".join(shapes), WIDTH - 17)
+        yield f'    expected = "{first}"'
+        yield from (f'    expected += " {line}"' for line in more)
         refusal = '        raise ValueError(f"expected {expected}, not the shapes {shapes}")'
         ranks = [len(declared.shape) for declared in self.inputs.values()]
         yield f"    if [len(each) for each in shapes] != {ranks}:"
@@ -273,32 +318,90 @@ class _File:
         yield from _broken(f"    if shapes != [{', '.join(wanted)}]:")
         yield refusal
         yield from self._type_checks()
-        reals = [symbols.inputs[n] for n, d in self.inputs.items() if d.kind == "real"]
-        type_ = f"{reals[0]}.dtype" if reals else "torch.float32"
-        extents = [product(self.plan.context.axes[a] for a in own) for own in self.plan.layout]
-        shape = _tuple(map(symbols.size, extents))
-        yield from _broken(
-            f"    {out} = torch.empty(({shape}), dtype={type_}, device={names[0]}.device)"
-        )
-        yield f"    if {out}.numel() == 0:"
-        yield f"        return {out}"
-        for text, check in self.conditions.items():
-            if check:
-                yield f"    if {check}:"
-                yield f'        raise ValueError("the condition {text} does not hold")'
+        if self.chooses_type:
+            yield f"    dtype = dtype or {self.type_}"
+        checks = [
+            line
+            for text, check in self.conditions.items()
+            if check
+            for line in (
+                f"    if {check}:",
+                f'        raise ValueError("the condition {text} does not hold")',
+            )
+        ]
+        if self.plan.part:  # how many parts there are decides how much is written
+            yield from (*checks, *self._configuration(), *self._parts(), *self._allocation())
+        else:
+            yield from (*self._allocation(), *checks, *self._configuration())
         yield from self._launch()
-        yield f"    return {out}"
+        yield f"    return {', '.join(symbols.outputs)}"
+
+    @property
+    def chooses_type(self) -> bool:
+        """Whether the type of the output is for the caller to choose."""
+        return not self.alone and self.makes_output
+
+    @property
+    def type_(self) -> str:
+        """The type of the inputs, as text."""
+        return f"{self.reals[0]}.dtype" if self.reals else "torch.float32"
+
+    def _allocation(self) -> Iterator[str]:
+        """Statements that make the arrays to write, and return those without elements."""
+        symbols = self.symbols
+        device = f"{next(iter(symbols.inputs.values()))}.device"
+        type_ = "dtype" if self.chooses_type else self.type_
+        type_ = type_ if self.makes_output else "torch.float32"
+        for name, output in zip(symbols.outputs, self.plan.outputs, strict=True):
+            extents = [product(self.plan.context.axes[a] for a in own) for own in output.layout]
+            shape = _tuple(map(symbols.size, extents))
+            yield from _broken(
+                f"    {name} = torch.empty(({shape}), dtype={type_}, device={device})"
+            )
+        yield f"    if {' == '.join(f'{name}.numel()' for name in symbols.outputs)} == 0:"
+        yield f"        return {', '.join(symbols.outputs)}"
+
+    def _parts(self) -> Iterator[str]:
+        """Statements that choose the number of parts, and of blocks in each."""
+        symbols = self.symbols
+        assert symbols.parts is not None
+        parts, steps = symbols.parts
+        block = f'configuration["{symbols.blocks[self.plan.stream]}"]'
+        yield f"    blocks = triton.cdiv({symbols.extent(self.plan.stream)}, {block})"
+        yield "    if parts is None:"
+        device = f"{next(iter(symbols.inputs.values()))}.device"
+        programs = " * ".join(self._programs(self.plan.grid[1:])) or "1"
+        yield f"        parts = processors({device}) // max(1, {programs})"
+        yield f"    {steps} = triton.cdiv(blocks, max(1, min(parts, blocks)))"
+        yield f"    {parts} = triton.cdiv(blocks, {steps})"
+
+    def _programs(self, grid: Sequence[str]) -> list[str]:
+        """The factors of the number of programs."""
+        symbols = self.symbols
+        chosen = {a: f'configuration["{symbols.blocks[a]}"]' for a in self.plan.spread}
+        programs = [f"triton.cdiv({symbols.extent(a)}, {chosen[a]})" for a in self.plan.spread]
+        return [*programs, *(symbols.extent(a, PRODUCT) for a in grid)]
 
     def _docstring(self, shapes: Sequence[str]) -> Iterator[str]:
-        result = f'"""{self.symbols.output}[{self.blackboard.dimensions}] of {_listed(shapes)}'
+        board = self.blackboard
+        result = f'"""{_listed(board.arrays)} of {_listed(shapes)}'
         keywords = (
             "``configuration`` gives the sizes of blocks, warps and stages as the tables do, where "
             "it is looked up by default."
         )
+        if self.plan.part:
+            keywords = f"``parts`` is how many there are at most.  {keywords}"
+        if self.chooses_type:
+            keywords = f"``dtype`` is the type of the output.  {keywords}"
         if self.multiplies:
             keywords += (
                 "  ``precision`` is how products of matrices read float32: "
                 '"ieee", "tf32x3" or "tf32".'
+            )
+        if self.body.wide_products:
+            keywords += (
+                "  Products of long sums are taken in float32 for its range: by default exactly "
+                "where the inputs are float32, and else in tf32, with as many digits as float16."
             )
         yield from _wrapped(f"{result}, at any strides.", hanging=0)
         yield ""
@@ -310,7 +413,8 @@ class _File:
 
         Errors: NotEmitted for sizes that shapes do not give one after the other.
         """
-        symbols, known = self.symbols, set[str]()
+        symbols = self.symbols
+        known = {v for v, own in symbols.sizes.items() if symbols.parts and own in symbols.parts}
         shapes = [d.shape for d in self.inputs.values()]
         for n, shape in enumerate(shapes):
             names = [str(p) for p in shape]
@@ -343,8 +447,7 @@ class _File:
             known.add(name)
 
     def _type_checks(self) -> Iterator[str]:
-        names = self.symbols.inputs
-        reals = [names[n] for n, d in self.inputs.items() if d.kind == "real"]
+        names, reals = self.symbols.inputs, self.reals
         if reals:
             yield from _broken(f"    types = {{each.dtype for each in ({_tuple(reals)})}}")
             allowed = "{torch.float16, torch.bfloat16, torch.float32}"
@@ -354,6 +457,10 @@ class _File:
             yield f'        raise ValueError(f"expected {expected}, not {{names}}")'
         for name, declaration in self.inputs.items():
             own, kind = names[name], declaration.kind
+            if name in self.stored:
+                refusal = f"{own} is stored in float32, not {{{own}.dtype}}"
+                yield f"    if {own}.dtype != torch.float32:"
+                yield f'        raise ValueError(f"{refusal}")'
             wrong = {
                 "boolean": f"{own}.dtype != torch.bool",
                 "integer": f"{own}.dtype == torch.bool or {own}.dtype.is_floating_point",
@@ -367,33 +474,54 @@ class _File:
             )
             yield '        raise ValueError("the tensors are on several devices")'
 
-    def _launch(self) -> Iterator[str]:
-        plan, symbols = self.plan, self.symbols
-        tensors = [symbols.inputs[n] for n in self.used]
-        blocks = {
+    @property
+    def _held(self) -> dict[str, str]:
+        """The sizes of the blocks that are held whole, as text."""
+        symbols = self.symbols
+        return {
             symbols.blocks[a]: f"max(16, triton.next_power_of_2({symbols.extent(a)}))"
-            for a in plan.whole
+            for a in self.plan.whole
         }
+
+    def _configuration(self) -> Iterator[str]:
+        """Statements that find the sizes of blocks, warps and stages."""
+        tensors, blocks = [self.symbols.inputs[n] for n in self.used], self._held
         for block, size in blocks.items():
             yield f"    {block} = {size}"
-        arguments = [f"{symbols.output}.element_size()"]
+        if self.body.wide_products:
+            arguments = ["4"]
+        elif self.alone:
+            arguments = [f"{self.symbols.outputs[0]}.element_size()"]
+        else:
+            arguments = [f"{self.reals[0]}.element_size()" if self.reals else "4"]
         arguments += [f"max({', '.join(['32', *blocks])})"] if blocks else []
         arguments += [f"({_tuple(tensors)})"] if self.hopper else []
         yield "    if configuration is None:"
         yield f"        configuration = configuration_for({', '.join(arguments)})"
+
+    def _launch(self) -> Iterator[str]:
+        plan, symbols = self.plan, self.symbols
+        tensors = [symbols.inputs[n] for n in self.used]
+        if self.body.wide_products:
+            own = "dtype" if self.chooses_type else self.type_
+            yield "    if precision is None:"
+            yield f'        precision = "ieee" if {own} == torch.float32 else "tf32"'
         chosen = {a: f'configuration["{symbols.blocks[a]}"]' for a in plan.blocked}
         spans = ", ".join(self._spans(chosen))
         yield from _broken(f"    span = max(0, {spans})" if spans else "    span = 0")
-        programs = [f"triton.cdiv({symbols.extent(a)}, {chosen[a]})" for a in plan.spread]
-        programs += [symbols.extent(a, PRODUCT) for a in plan.grid]
-        yield f"    with torch.cuda.device_of({symbols.output}):"
+        programs = self._programs(plan.grid)
+        yield f"    with torch.cuda.device_of({symbols.outputs[0]}):"
         yield f"        {self.kernel}[({' * '.join(programs) or '1'},)]("
-        yield from _filled([*tensors, symbols.output], 12)
+        yield from _filled([*tensors, *symbols.outputs], 12)
         ranked = [symbols.inputs[n] for n in self.used if self.inputs[n].shape]
-        ranked += [symbols.output] if plan.layout else []
+        ranked += [
+            name
+            for name, output in zip(symbols.outputs, plan.outputs, strict=True)
+            if output.layout
+        ]
         yield from _filled([f"*{tensor}.stride()" for tensor in ranked], 12)
         yield from _filled([*map(_as_float, self.body.scalars), *self.running], 12)
-        keywords = [*self.fixed, *blocks]
+        keywords = [*self.fixed, *self._held]
         yield from _filled(
             [
                 *(f"{name}={name}" for name in keywords),
@@ -412,7 +540,7 @@ class _File:
         tiles = [
             (symbols.inputs[str(t.args[0])], indices_of(str(t.args[1]))) for t in self.body.reads
         ]
-        tiles.append((symbols.output, symbols.output_indices()))
+        tiles += [(name, symbols.output_indices(k)) for k, name in enumerate(symbols.outputs)]
         spans: dict[str, None] = {}
         for tensor, indices in tiles:
             parts = []
@@ -435,24 +563,47 @@ class _Blackboard:
     ) -> None:
         self.plan, self.symbols = plan, symbols
         definition = ordered(form.certificate.goals[0].left, inputs, regrouped={"Mul"})
-        self._tile, self._stream = {form.block, form.tile}, form.axis
+        root = ordered(form.term, inputs)
+        self._tile, self._stream, self._part = {form.block, form.tile}, form.axis, form.part
         names = {a: a.removesuffix(".0").replace(".", "_") for a in form.context.axes}
-        names |= {form.block: f"{names[form.axis]}_block", form.tile: f"{names[form.axis]}_tile"}
+        step = "block" if form.part is None else "step"
+        names |= {form.block: f"{names[form.axis]}_{step}", form.tile: f"{names[form.axis]}_tile"}
         self._axes = names
-        self._free = self._free_axes(definition, plan.term)
-        folds = symbols.states.keys()
-        shared = self._shared(definition, plan.term)
-        named = [
-            t for t in reversed(list(subterms(definition, plan.term))) if t in {*folds, *shared}
-        ]
+        self._free = self._free_axes(definition, root)
         letters = (x for x in chain("stuwyz", map("s_{}".format, count(1)))
                    if x not in symbols.names.taken)  # fmt: skip
+        self._states = {**symbols.states, **dict(self._pairs((definition, root), letters))}
+        folds = self._states.keys()
+        shared = self._shared(definition, root)
+        named = [t for t in reversed(list(subterms(definition, root))) if t in {*folds, *shared}]
         self.names = {t: next(letters) for t in reversed(named) if t not in folds}
         """Terms → what they are called."""
-        self.dimensions = self._indices(symbols.output_indices())
+        self.dimensions = self._indices(map(symbols.index, form.layout))
         self.definition = self._text(definition)
-        self.form = self._text(plan.term)
-        self.where = [f"{self._head(t)} = {self._text(t)}" for t in named if t is not plan.term]
+        self.form = self._text(root)
+        self.where = [f"{self._head(t)} = {self._text(t)}" for t in named if t is not root]
+        self.arrays = [
+            f"{name}[{self._indices(symbols.output_indices(k))}]"
+            for k, name in enumerate(symbols.outputs)
+        ]
+        """What is written, as one would write it."""
+        self.writes = [
+            f"{array} = {pretty(self._displayed(output.term)).replace('; ', ', ')}"
+            for array, output in zip(self.arrays, plan.outputs, strict=True)
+        ]
+
+    def _pairs(
+        self, roots: Sequence[Term], letters: Iterator[str]
+    ) -> Iterator[tuple[Term, NameTree]]:
+        """The other folds of which components are used, with a letter for each component."""
+
+        def tree(shape: Shape) -> NameTree:
+            return next(letters) if shape is None else (tree(shape[0]), tree(shape[1]))
+
+        used = (n.children[0] for n in subterms(*roots) if n.op in {"First", "Second"})
+        for fold in dict.fromkeys(n for n in used if n.op == "Reduce"):
+            if fold not in self.symbols.states:
+                yield fold, tree(fold.shape)
 
     @staticmethod
     def _shared(*roots: Term) -> set[Term]:
@@ -477,12 +628,13 @@ class _Blackboard:
             if node.op == "Reduce":
                 axis = str(node.args[1])
                 own -= {axis, self._stream} if axis in self._tile else {axis}
+                own |= {self._part} if self._part and axis in self._tile else frozenset()
             free[node] = own if node.children else node.axes
         return free
 
     def _head(self, t: Term) -> str:
         """What a term is called, and the axes that it varies along."""
-        state = self.symbols.states.get(t)
+        state = self._states.get(t)
         name = self.names[t] if state is None else _nested(state)
         indices = self._indices(map(variable, self._in_order(self._free[t])))
         return f"{name}[{indices}]" if indices else name
@@ -504,8 +656,8 @@ class _Blackboard:
 
     def _component(self, t: Term) -> tuple[Term, NameTree] | None:
         """The fold that a chain of projections looks into, and what it sees there."""
-        if t in self.symbols.states:
-            return t, self.symbols.states[t]
+        if t in self._states:
+            return t, self._states[t]
         inner = self._component(t.children[0]) if t.op in {"First", "Second"} else None
         if inner is None or isinstance(inner[1], str):
             return None
@@ -609,8 +761,11 @@ def _broken(line: str) -> Iterator[str]:
     if len(indent) + 4 + len(inside) <= WIDTH:
         yield f"{indent}    {inside}"
     else:
-        for argument in _arguments(inside):
+        *first, last = _arguments(inside)
+        for argument in first:
             yield from _broken(f"{indent}    {argument},")
+        # A comprehension stands alone, and takes no comma.
+        yield from _broken(f"{indent}    {last}{',' * bool(first)}")
     yield indent + tail
 
 

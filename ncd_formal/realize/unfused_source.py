@@ -12,8 +12,8 @@ from ncd_formal.realize.triton_source import identifier, kernel_source
 _RUNNER = '''\
 """{name}, in {count} dispatches.
 
-Derived by ncd_formal; regenerate it rather than edit it.  What one dispatch makes is stored in the
-type of the inputs, and read by those after it: in float16, a long sum may overflow there.
+Derived by ncd_formal; regenerate it rather than edit it.  What one dispatch makes is stored in
+float32, where long sums have room, and read by those after it.
 
 {given}
 """
@@ -32,8 +32,8 @@ def _kernel(file, name):
 {loads}
 
 
-def {name}({arguments}):
-    """{name} of {arguments}, by the kernels beside this file."""
+def {name}({arguments}{options}):
+    """{name} of {arguments}, by the kernels beside this file.{said}"""
 {calls}
 '''
 
@@ -50,25 +50,33 @@ def unfused_source(
     files: dict[str, str] = {}
     loads, calls = [], []
     *_, last = dispatches
-    names = Names({"Path", "_kernel"})
+    names = Names({"Path", "_kernel", "parts"})
     called = {each: names.fresh(identifier(each)) for each in inputs}
+    stored: set[str] = set()
+    typed = next((called[n] for n, d in inputs.items() if d.kind == "real"), "")
+    parts = any(each.form.part for each in dispatches)
     for number, each in enumerate(dispatches, 1):
         file = f"dispatch_{number}"
-        stated = conditions if each is last else ()
+        stated = (*(conditions if each is last else ()), *each.given)
         files[f"{file}.py"] = kernel_source(
-            each.makes, each.form, each.inputs, (*stated, *each.given)
+            each.makes, each.form, each.inputs, stated, each.writes, stored
         )
         loads.append(f'_{file} = _kernel("{file}", "{identifier(each.makes)}")')
-        call = f"_{file}({', '.join(called[name] for name in each.inputs)})"
-        if each is not last:
-            called[each.makes] = names.fresh(identifier(each.makes))
-        calls.append(f"    {'return' if each is last else f'{called[each.makes]} ='} {call}")
+        arguments = [called[name] for name in each.inputs]
+        arguments += ["parts=parts"] if each.form.part else []
+        arguments += [f"dtype={typed}.dtype"] if each is last and typed else []
+        called |= {name: names.fresh(identifier(name)) for name in each.writes}
+        stored |= each.writes.keys()
+        made = ", ".join(called[name] for name in each.writes)
+        calls.append(f"    {f'{made} =' if made else 'return'} _{file}({', '.join(arguments)})")
     files["kernel.py"] = _RUNNER.format(
         name=identifier(last.makes),
         count=len(dispatches),
         given="\n".join(dict.fromkeys(line for each in dispatches for line in each.given)),
         loads="\n".join(loads),
         arguments=", ".join(called[name] for name in inputs),
+        options=", parts=None" * parts,
+        said="\n\n    ``parts`` is how many there are at most.\n    " * parts,
         calls="\n".join(calls),
     )
     return files

@@ -174,19 +174,19 @@ class _File:
             "Derived by ncd_formal; regenerate it rather than edit it.",
             "",
             "Definition",
-            *_wrapped(f"{head} = {board.definition}"),
+            *wrapped(f"{head} = {board.definition}"),
             f"Streamed form{parts}",
-            *_wrapped(f"{head} = {board.form}"),
-            *(("where", *_wrapped(*board.where)) if board.where else ()),
-            *(("Written for each part", *_wrapped(*board.writes)) if parts else ()),
+            *wrapped(f"{head} = {board.form}"),
+            *(("where", *wrapped(*board.where)) if board.where else ()),
+            *(("Written for each part", *wrapped(*board.writes)) if parts else ()),
         ]  # fmt: skip
         if self.base_two:
             lines.append("Exponents are taken to base 2: exp x = exp2(x · log2 e).")
         *laws, _ = steps([self.form.certificate])
-        lines += ["Steps", *_wrapped(*map("{}. {}".format, count(1), laws))]
+        lines += ["Steps", *wrapped(*map("{}. {}".format, count(1), laws))]
         checked = {True: "checked at launch", False: "taken for granted"}
         shown = [f"{text}: {checked[bool(check)]}" for text, check in self.conditions.items()]
-        lines += ["Conditions", *_wrapped(*(shown or ["none"]))]
+        lines += ["Conditions", *wrapped(*(shown or ["none"]))]
         lines += ["Certificate", f"    sha256 {self.form.certificate.digest}", '"""']
         return "\n".join(lines).replace("\\", "\\\\")
 
@@ -244,8 +244,8 @@ class _File:
             lines += [check] * (check not in lines)
         if self.multiplies:
             check = " and ".join(f"{block} % 16 == 0" for block in blocks)
-            lines += _broken(f"    tl.static_assert({check})")
-        lines += chain.from_iterable(_broken(f"    {line}") for line in self.body.lines)
+            lines += broken(f"    tl.static_assert({check})")
+        lines += chain.from_iterable(broken(f"    {line}") for line in self.body.lines)
         return lines
 
     # Blocks, warps and stages
@@ -302,10 +302,10 @@ class _File:
         keywords.append("configuration=None")
         if self.multiplies:
             keywords.append("precision=None" if self.body.wide_products else 'precision="ieee"')
-        yield from _broken(f"def {self.name}({', '.join([*names, *keywords])}):")
+        yield from broken(f"def {self.name}({', '.join([*names, *keywords])}):")
         shapes = [f"{symbols.inputs[n]}[{_dimensions(d)}]" for n, d in self.inputs.items()]
         yield from self._docstring(shapes)
-        yield from _broken(f"    shapes = [tuple(each.shape) for each in ({_tuple(names)})]")
+        yield from broken(f"    shapes = [tuple(each.shape) for each in ({_tuple(names)})]")
         first, *more = textwrap.wrap(", ".join(shapes), WIDTH - 17)
         yield f'    expected = "{first}"'
         yield from (f'    expected += " {line}"' for line in more)
@@ -315,7 +315,7 @@ class _File:
         yield refusal
         yield from self._binding()
         wanted = (f"({_tuple(map(symbols.size, d.shape))})" for d in self.inputs.values())
-        yield from _broken(f"    if shapes != [{', '.join(wanted)}]:")
+        yield from broken(f"    if shapes != [{', '.join(wanted)}]:")
         yield refusal
         yield from self._type_checks()
         if self.chooses_type:
@@ -355,7 +355,7 @@ class _File:
         for name, output in zip(symbols.outputs, self.plan.outputs, strict=True):
             extents = [product(self.plan.context.axes[a] for a in own) for own in output.layout]
             shape = _tuple(map(symbols.size, extents))
-            yield from _broken(
+            yield from broken(
                 f"    {name} = torch.empty(({shape}), dtype={type_}, device={device})"
             )
         yield f"    if {' == '.join(f'{name}.numel()' for name in symbols.outputs)} == 0:"
@@ -403,9 +403,9 @@ class _File:
                 "  Products of long sums are taken in float32 for its range: by default exactly "
                 "where the inputs are float32, and else in tf32, with as many digits as float16."
             )
-        yield from _wrapped(f"{result}, at any strides.", hanging=0)
+        yield from wrapped(f"{result}, at any strides.", hanging=0)
         yield ""
-        yield from _wrapped(keywords, hanging=0)
+        yield from wrapped(keywords, hanging=0)
         yield '    """'
 
     def _binding(self) -> Iterator[str]:
@@ -449,7 +449,7 @@ class _File:
     def _type_checks(self) -> Iterator[str]:
         names, reals = self.symbols.inputs, self.reals
         if reals:
-            yield from _broken(f"    types = {{each.dtype for each in ({_tuple(reals)})}}")
+            yield from broken(f"    types = {{each.dtype for each in ({_tuple(reals)})}}")
             allowed = "{torch.float16, torch.bfloat16, torch.float32}"
             yield f"    if len(types) > 1 or not types <= {allowed}:"
             yield "        names = sorted(map(str, types))"
@@ -469,7 +469,7 @@ class _File:
                 yield f"    if {wrong[kind]}:"
                 yield f'        raise ValueError(f"{own} is {kind}, not {{{own}.dtype}}")'
         if len(names) > 1:
-            yield from _broken(
+            yield from broken(
                 f"    if len({{each.device for each in ({_tuple(names.values())})}}) > 1:"
             )
             yield '        raise ValueError("the tensors are on several devices")'
@@ -508,7 +508,7 @@ class _File:
             yield f'        precision = "ieee" if {own} == torch.float32 else "tf32"'
         chosen = {a: f'configuration["{symbols.blocks[a]}"]' for a in plan.blocked}
         spans = ", ".join(self._spans(chosen))
-        yield from _broken(f"    span = max(0, {spans})" if spans else "    span = 0")
+        yield from broken(f"    span = max(0, {spans})" if spans else "    span = 0")
         programs = self._programs(plan.grid)
         yield f"    with torch.cuda.device_of({symbols.outputs[0]}):"
         yield f"        {self.kernel}[({' * '.join(programs) or '1'},)]("
@@ -724,7 +724,7 @@ def _listed(parts: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _wrapped(*texts: str, hanging: int = 4) -> Iterator[str]:
+def wrapped(*texts: str, hanging: int = 4) -> Iterator[str]:
     """Paragraphs, each indented by four columns."""
     for text in texts:
         yield from textwrap.wrap(
@@ -749,10 +749,23 @@ def _filled(parts: Iterable[str], indent: int = 4) -> Iterator[str]:
         yield line
 
 
-def _broken(line: str) -> Iterator[str]:
-    """A statement on as many lines as it needs."""
+def broken(line: str) -> Iterator[str]:
+    """A statement, or an argument of one, on as many lines as it needs."""
     indent = line[: len(line) - len(line.lstrip())]
-    opening = None if len(line) <= WIDTH else _opening(line)
+    if len(line) <= WIDTH:
+        yield line
+        return
+    name, equals, text = line.strip().rpartition(" = ")
+    operands = _operands(text.removesuffix(","))
+    if len(operands) > 1 and not (equals and line.endswith(",")):
+        deeper = indent + " " * 4 * bool(equals)
+        if equals:
+            yield f"{indent}{name} = ("
+        yield from _joined(operands, deeper, "," * line.endswith(","))
+        if equals:
+            yield f"{indent})"
+        return
+    opening = _opening(line)
     if opening is None:
         yield line
         return
@@ -763,9 +776,9 @@ def _broken(line: str) -> Iterator[str]:
     else:
         *first, last = _arguments(inside)
         for argument in first:
-            yield from _broken(f"{indent}    {argument},")
+            yield from broken(f"{indent}    {argument},")
         # A comprehension stands alone, and takes no comma.
-        yield from _broken(f"{indent}    {last}{',' * bool(first)}")
+        yield from broken(f"{indent}    {last}{',' * bool(first)}")
     yield indent + tail
 
 
@@ -783,6 +796,29 @@ def _closing(line: str, opening: int) -> int:
         if not depth:
             return k
     return len(line)
+
+
+def _operands(text: str) -> list[str]:
+    """The summands of a sum, or the conditions of a conjunction; all but the first with a sign."""
+    found, depth = [""], 0
+    for k, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if not depth and text[k : k + 3] in {" + ", " & "}:
+            found.append("")
+        found[-1] += character
+    return [part.strip() for part in found]
+
+
+def _joined(operands: Sequence[str], indent: str, end: str) -> Iterator[str]:
+    """Operands on as few lines as they need, the later ones further in."""
+    line = f"{indent}{operands[0]}"
+    for operand in operands[1:]:
+        if len(line) + len(operand) + 1 + len(end) > WIDTH:
+            yield line
+            line = f"{indent}    {operand}"
+        else:
+            line += f" {operand}"
+    yield line + end
 
 
 def _arguments(text: str) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from ncd_formal.derivation.dispatches import Dispatch
 from ncd_formal.frontends.shapes import Declaration
 from ncd_formal.realize.symbols import Names
-from ncd_formal.realize.triton_source import identifier, kernel_source
+from ncd_formal.realize.triton_source import broken, identifier, kernel_source, wrapped
 
 _RUNNER = '''\
 """{name}, in {count} dispatches.
@@ -72,11 +73,11 @@ def unfused_source(
     files["kernel.py"] = _RUNNER.format(
         name=identifier(last.makes),
         count=len(dispatches),
-        given="\n".join(dict.fromkeys(line for each in dispatches for line in each.given)),
+        given="\n".join(wrapped(*dict.fromkeys(chain.from_iterable(d.given for d in dispatches)))),
         loads="\n".join(loads),
         arguments=", ".join(called[name] for name in inputs),
         options=", parts=None" * parts,
         said="\n\n    ``parts`` is how many there are at most.\n    " * parts,
-        calls="\n".join(calls),
+        calls="\n".join(chain.from_iterable(map(broken, calls))),
     )
     return files

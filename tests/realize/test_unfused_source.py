@@ -96,3 +96,30 @@ def test_what_cannot_be_written_unfused_is_said() -> None:
     found = derive(perceptron, inputs, {"memory": 16_384}, {"n": 4096, "m": 1024, "f": 4096})
     assert not found.fused and found.files == {"kernel.py": found.kernel}
     assert "the kernel that is written is the fused one: x may hold −∞" in found.explain()
+
+
+def spherical(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    s = q @ k.mT
+    return s / torch.sqrt((s * s).sum(-1, keepdim=True)) @ v
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
+def test_what_is_made_for_another_dispatch_has_the_range_of_float32(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """The diagonal of KᵀK is a sum of squares, here 500,000, where float16 ends at 65,504."""
+    inputs = {"q": "n d", "k": "n d", "v": "n d"}
+    found = derive(spherical, inputs, "h100", {"n": 82_944, "d": 128})
+    assert [list(each.writes) for each in found.dispatches][-1] == []
+    found.save(tmp_path)
+    q, k, v = (random(200, 32, seed=s, dtype=torch.float32) for s in range(3))
+    q, k, v = (x.to(dtype) for x in (q, 50 * k, v))
+    assert (k.double().mT @ k.double()).max() > 2 * torch.finfo(torch.float16).max
+    with interpret():
+        result = load(tmp_path / "kernel.py").spherical(q, k, v)
+    assert result.dtype == dtype
+    expected = spherical(*(x.double() for x in (q, k, v)))
+    # Each of the roundings is one of the inputs' type or of tf32, relative to the terms of a sum.
+    unit = torch.finfo(dtype).eps
+    scale = expected.abs().max()
+    assert ((result.double() - expected).abs() <= 4 * unit * (expected.abs() + scale)).all()

@@ -151,6 +151,43 @@ class Normaliser:
         c, then, otherwise = right.children
         return select(c, self.cases(then, rest), self.cases(otherwise, rest))
 
+    def by_index(self, root: Term, axes: Sequence[str]) -> Term:
+        """``root`` as a choice by the indices of short free axes, each branch in normal form."""
+        if not axes:
+            return self(root)
+        x, *rest = axes
+        extent = self.judge.context.axes[x].constant
+        assert extent is not None
+        nested, tests = root, []
+        for w in reversed(range(extent)):
+            right = self.apply("index-case", a=root, x=x, w=str(w))
+            c, then, _ = right.children
+            nested = select(self(c), then, nested)
+            tests.append(f"{w} - {x}")
+        # Where x is more than all but its last index, it is the last.
+        tests.pop(0)
+        return self._chosen(nested, [str(size(p)) for p in reversed(tests)], rest)
+
+    def _chosen(self, nested: Term, tests: Sequence[str], axes: Sequence[str]) -> Term:
+        """Choices one inside another, decided by tests that hold or fail in turn."""
+        if not tests:
+            return self.by_index(self._decided(nested), axes)
+        p, *rest = tests
+        c, then, otherwise = self.apply("cases", a=nested, p=p).children
+        return select(
+            c, self.by_index(self._decided(then), axes), self._chosen(otherwise, rest, axes)
+        )
+
+    def _decided(self, choice: Term) -> Term:
+        """What a choice takes whose condition is decided."""
+        while choice.op == "Select" and (c := self(choice.children[0])).op == "Constant":
+            _, a, b = choice.children
+            if c.args[0] == 0:
+                choice = self.apply("select-false", a=a, b=b)
+            else:
+                choice = self.apply("select-true", c=c.args[0], a=a, b=b)
+        return choice
+
     # One node, its arguments in normal form ---------------------------------------------------
 
     def build(self, op: str, args: list[Argument]) -> Term:

@@ -113,6 +113,7 @@ Proof.
   apply Forall_cons; [exact sound_reduce_reverse|].
   apply Forall_cons; [exact sound_reduce_unroll|].
   apply Forall_cons; [exact sound_cases|].
+  apply Forall_cons; [exact sound_index_case|].
   apply Forall_cons; [exact sound_split|].
   apply Forall_cons; [exact sound_split_product|].
   apply Forall_cons; [exact sound_split_masked_sum|].

@@ -546,6 +546,11 @@ Definition law_cases := Law "cases"
   (Op (Plain Select) [Op (AnyPredicate 0) []; Var 1; Var 2])
   [GivenThat 0 1 0 0 true; GivenThat 1 2 0 0 false]%nat.
 
+Definition law_index_case := Law "index-case"
+  (Var 0)
+  (Op (Plain Select) [Op (Plain Mul) [Op (AnyPredicate 1) []; Op (AnyPredicate 2) []]; Var 1; Var 0])
+  [Unsplit 0; IndexIs 1 (IMinus (IVar 0) (IAxis 0)); IndexIs 2 (IMinus (IAxis 0) (IVar 0)); Substituted 0 1 0 0 (IVar 0)]%nat.
+
 Definition law_split := Law "split"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Op (AnyReduce (MonoidVar 0) 1) [Op (AnyReduce (MonoidVar 0) 2) [Var 0]])
@@ -745,6 +750,7 @@ Definition table : list law := [
   law_reduce_reverse;
   law_reduce_unroll;
   law_cases;
+  law_index_case;
   law_split;
   law_split_product;
   law_split_masked_sum;

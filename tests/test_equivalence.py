@@ -25,7 +25,6 @@ OUT_OF_REACH = {
     "flip_of_flattened_axes": "a flip of a product of axes flips each of them",
     "relu_from_absolute_value": "the larger of two by cases on a comparison of data",
     "repeat_is_cat": "outputs whose dimensions are cut differently",
-    "rotary_half_rotated_after_permuting": "a free axis of two indices, one at a time",
     "sigmoid_of_negative": "1 − a/(a + b) = b/(a + b): sums over a common denominator",
     "tanh_is_scaled_sigmoid": "tanh has no laws",
 }

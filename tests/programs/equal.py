@@ -2691,6 +2691,11 @@ def halves_of_neighbours(x: Tensor) -> Tensor:
     return x.unflatten(-1, (-1, 2)).mT.flatten(-2)
 
 
+def shifted(x: Tensor) -> Tensor:
+    """Each component where the one before it was, and the first at the end."""
+    return torch.cat([x[..., 1:], x[..., :1]], dim=-1)
+
+
 @pair(x="b h n 2*d", angle="n d")
 def rotary_as_complex_product() -> Sides:
     """A turn of the plane is a product with a complex number of modulus 1."""
@@ -2712,6 +2717,33 @@ def rotary_half_rotated_after_permuting() -> Sides:
 
     def right(x: Tensor, angle: Tensor) -> Tensor:
         return half_rotated(halves_of_neighbours(x), angle)
+
+    return left, right
+
+
+@pair(a="n 3", b="n 3")
+def cross_product_by_shifts() -> Sides:
+    """a × b by components, and by cyclic shifts of the components."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        (a0, a1, a2), (b0, b1, b2) = a.unbind(-1), b.unbind(-1)
+        return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], -1)
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return shifted(shifted(a) * b - a * shifted(b)) * -1
+
+    return left, right
+
+
+@pair(a="n 3", b="n 3")
+def cross_product_of_the_library() -> Sides:
+    """torch.linalg.cross reads its components by indices modulo 3."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return shifted(a * shifted(b) - shifted(a) * b)
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return torch.linalg.cross(a, b)
 
     return left, right
 

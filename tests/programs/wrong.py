@@ -18,10 +18,12 @@ from .equal import (
     attention,
     causal_by_tril,
     half_rotated,
+    halves_of_neighbours,
     layer_norm,
     rms_norm,
     sdpa,
     sdpa_causal,
+    shifted,
     softmax,
     turned,
 )
@@ -2534,5 +2536,31 @@ def larger_by_the_smaller_choice() -> Sides:
 
     def right(x: Tensor, y: Tensor) -> Tensor:
         return torch.where(x > y, y, x)
+
+    return left, right
+
+
+@pair(x="b h n 2*d", angle="n d")
+def rotary_half_rotated_the_other_way_after_permuting() -> Sides:
+    """Of the permuted channels the halves are exchanged with the other sign."""
+
+    def left(x: Tensor, angle: Tensor) -> Tensor:
+        return halves_of_neighbours(turned(x, angle))
+
+    def right(x: Tensor, angle: Tensor) -> Tensor:
+        return half_rotated(halves_of_neighbours(x), -angle)
+
+    return left, right
+
+
+@pair(a="n 3", b="n 3")
+def cross_product_one_place_off() -> Sides:
+    """The components are one place off."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return torch.linalg.cross(a, b)
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return a * shifted(b) - shifted(a) * b
 
     return left, right

@@ -191,6 +191,7 @@ class Proof:
             expand: Literal["numbers", "linear", "all"],
             unroll: bool = False,
             contract: bool = False,
+            parts: bool = False,
         ) -> Normaliser:
             return Normaliser(
                 self.judge,
@@ -198,9 +199,16 @@ class Proof:
                 expand,
                 unroll,
                 contract=contract,
+                parts=parts,
                 budget=EXPAND_STEPS,
                 known=known,
             )
+
+        def in_parts() -> None:
+            normalise = written_out("all", parts=True)
+            for a, b in goals:
+                if _has_parts(a, b) and not self.closure.equal(a, b):
+                    self.closure.equal(normalise(a), normalise(b))
 
         def in_form(normalise: Normaliser) -> None:
             self.normal += [(normalise(a), normalise(b)) for a, b in goals]
@@ -215,6 +223,7 @@ class Proof:
             lambda: in_form(written_out("all", contract=True)),
             lambda: in_form(written_out("all", unroll=True)),
             lambda: by_index(written_out("all", unroll=True)),
+            in_parts,
         )
         for strategy in strategies[:3] if effort == "normal" else strategies:
             try:
@@ -295,6 +304,11 @@ def short_axes(context: Context, *roots: Term) -> list[str]:
             cases *= extent
             found.append(axis)
     return found
+
+
+def _has_parts(*roots: Term) -> bool:
+    """Whether there is something that is written in parts: a quotient or an extreme of two."""
+    return any(n.op in {"Inverse", "Abs", "Maximum", "Minimum"} for n in subterms(*roots))
 
 
 def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:

@@ -95,6 +95,12 @@ Proof. value_cases. f_equal. unfold Rmin, Rmax. decide_reals; lra. Qed.
 Lemma vmax_vabs x : no_infinity x -> vmax x (vmul (Fin (-1)) x) = vabs x.
 Proof. value_cases. f_equal. symmetry. apply Rabs_max. Qed.
 
+Lemma vabs_parts x : vabs x = vadd (vmul (Fin 2) (vmax x (Fin 0))) (vmul (Fin (-1)) x).
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; cbn; try reflexivity; try lra.
+  f_equal. unfold Rabs, Rmax. destruct (Rcase_abs a); decide_reals; lra.
+Qed.
+
 (* Truth values ------------------------------------------------------------------------------- *)
 
 Lemma truth_one : Fin 1 = truth true.
@@ -221,6 +227,8 @@ Lemma sound_minimum_maximum : law_sound law_minimum_maximum.
 Proof. by_value vmin_vmax. Qed.
 Lemma sound_maximum_abs : law_sound law_maximum_abs.
 Proof. by_value vmax_vabs. Qed.
+Lemma sound_abs_parts : law_sound law_abs_parts.
+Proof. by_value vabs_parts. Qed.
 Lemma sound_rescale_exp : law_sound law_rescale_exp.
 Proof. by_value vrescale_vexp. Qed.
 

@@ -24,6 +24,7 @@ Proof.
   apply Forall_cons; [exact sound_inverse_cancel|].
   apply Forall_cons; [exact sound_inverse_constant|].
   apply Forall_cons; [exact sound_inverse_clear|].
+  apply Forall_cons; [exact sound_quotient_part|].
   apply Forall_cons; [exact sound_index_add|].
   apply Forall_cons; [exact sound_index_mul|].
   apply Forall_cons; [exact sound_index_constant|].
@@ -57,6 +58,7 @@ Proof.
   apply Forall_cons; [exact sound_maximum_mul|].
   apply Forall_cons; [exact sound_minimum_maximum|].
   apply Forall_cons; [exact sound_maximum_abs|].
+  apply Forall_cons; [exact sound_abs_parts|].
   apply Forall_cons; [exact sound_rescale_exp|].
   apply Forall_cons; [exact sound_predicate_not|].
   apply Forall_cons; [exact sound_predicate_true|].

@@ -101,6 +101,11 @@ Definition law_inverse_clear := Law "inverse-clear"
   (Op (Plain Mul) [Var 1; Op (Plain Inverse) [Op (Plain Mul) [Var 1; Var 0]]])
   [Known nonzero_fact 1]%nat.
 
+Definition law_quotient_part := Law "quotient-part"
+  (Op (Plain Mul) [Var 0; Op (Plain Inverse) [Op (Plain Add) [Var 0; Var 1]]])
+  (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Mul) [Var 1; Op (Plain Inverse) [Op (Plain Add) [Var 0; Var 1]]]]])
+  [].
+
 Definition law_index_add := Law "index-add"
   (Op (Plain Add) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
   (Op (AnyIndex 2) [])
@@ -265,6 +270,11 @@ Definition law_maximum_abs := Law "maximum-abs"
   (Op (Plain Maximum) [Var 0; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
   (Op (Plain Abs) [Var 0])
   [Known no_infinity_fact 0]%nat.
+
+Definition law_abs_parts := Law "abs-parts"
+  (Op (Plain Abs) [Var 0])
+  (Op (Plain Add) [Op (Plain Mul) [Op (Plain (Constant (2 # 1))) []; Op (Plain Maximum) [Var 0; Op (Plain (Constant (0 # 1))) []]]; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
+  [].
 
 Definition law_rescale_exp := Law "rescale-exp"
   (Op (Plain Rescale) [Var 0; Var 1])
@@ -661,6 +671,7 @@ Definition table : list law := [
   law_inverse_cancel;
   law_inverse_constant;
   law_inverse_clear;
+  law_quotient_part;
   law_index_add;
   law_index_mul;
   law_index_constant;
@@ -694,6 +705,7 @@ Definition table : list law := [
   law_maximum_mul;
   law_minimum_maximum;
   law_maximum_abs;
+  law_abs_parts;
   law_rescale_exp;
   law_predicate_not;
   law_predicate_true;

@@ -2203,6 +2203,19 @@ def sigmoid_of_negative() -> Sides:
 
 
 @pair(x="b n")
+def derivative_of_sigmoid() -> Sides:
+    """σ′ = σ·(1 − σ) = exp(x)/(1 + exp(x))²."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sigmoid(x) * (1 - torch.sigmoid(x))
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp() / (1 + x.exp()).square()
+
+    return left, right
+
+
+@pair(x="b n")
 def tanh_is_scaled_sigmoid() -> Sides:
     """tanh(x) = 2σ(2x) − 1."""
 
@@ -2343,6 +2356,19 @@ def relu_from_absolute_value() -> Sides:
 
     def right(x: Tensor) -> Tensor:
         return (x + x.abs()) / 2
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def larger_by_half_the_distance() -> Sides:
+    """max(x, y) = (x + y + |x − y|)/2, and min(x, y) is what is left of x + y."""
+
+    def left(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.maximum(x, y), torch.minimum(x, y)
+
+    def right(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return (x + y + (x - y).abs()) / 2, x + y - torch.maximum(x, y)
 
     return left, right
 

@@ -2564,3 +2564,29 @@ def cross_product_one_place_off() -> Sides:
         return a * shifted(b) - shifted(a) * b
 
     return left, right
+
+
+@pair(x="b n")
+def relu_from_the_other_half() -> Sides:
+    """(x − |x|)/2 is what relu leaves out."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return (x - x.abs()) / 2
+
+    return left, right
+
+
+@pair(x="b n", y="n")
+def share_of_one_less_its_own() -> Sides:
+    """What is left of a/(a + b) is b/(a + b), not a/(a + b)."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return 1 - x.exp() / (x.exp() + y.exp())
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.sigmoid(x - y)
+
+    return left, right

@@ -22,7 +22,8 @@ rescaled sums are about.  With ``contract``, products go under sums instead of
 out of them, and bound axes are named by what they bind, so that contractions in any order meet.
 With ``witness``, a masked sum of positive numbers of which one is left is at least the least of
 them: a form whose facts say that the sum is positive.  With ``parts``, quotients by sums are
-divided out, and maxima and absolute values are written with positive parts max(0, a).
+divided out, maxima and absolute values are written with positive parts max(0, a), and tanh with an
+exponential.
 """
 
 from __future__ import annotations
@@ -722,6 +723,14 @@ class Normaliser:
                 return self.mul(self.sqrt(head), self.sqrt(rest))
         return term("Sqrt", a)
 
+    def function(self, name: str, a: Term) -> Term:
+        """A function by its name; tanh by an exponential where it is written in parts."""
+        if self.parts and name == "tanh" and self.allows("tanh-parts", a=a):
+            self.apply("tanh-parts", a=a)
+            below = self.add(ONE, self.exp(self.mul(constant(2), a)))
+            return self.add(ONE, self.mul(constant(-2), self.inverse(below)))
+        return term("Function", name, a)
+
     def absolute(self, a: Term) -> Term:
         """|a| is a where it is known not to be negative; of a product, the product."""
         if a.op == "Constant":
@@ -1371,6 +1380,7 @@ _BUILDERS: dict[str, Callable[..., Term]] = {
     "Mul": Normaliser.mul,
     "Inverse": Normaliser.inverse,
     "Exp": Normaliser.exp,
+    "Function": Normaliser.function,
     "Log": Normaliser.log_of,
     "Sqrt": Normaliser.sqrt,
     "Abs": Normaliser.absolute,

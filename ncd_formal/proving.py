@@ -307,8 +307,11 @@ def short_axes(context: Context, *roots: Term) -> list[str]:
 
 
 def _has_parts(*roots: Term) -> bool:
-    """Whether there is something that is written in parts: a quotient or an extreme of two."""
-    return any(n.op in {"Inverse", "Abs", "Maximum", "Minimum"} for n in subterms(*roots))
+    """Whether there is something that is written in parts: a quotient, an extreme of two, tanh."""
+    written = {"Inverse", "Abs", "Maximum", "Minimum"}
+    return any(
+        n.op in written or (n.op == "Function" and n.args[0] == "tanh") for n in subterms(*roots)
+    )
 
 
 def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ Proof. unfold Q2R. cbn. lra. Qed.
 Lemma Q2R_half : Q2R (1 # 2) = / 2.
 Proof. unfold Q2R. cbn. lra. Qed.
 
+Lemma Q2R_minus_two : Q2R (-2) = -2.
+Proof. unfold Q2R. cbn. lra. Qed.
 Lemma Q2R_two : Q2R 2 = 2.
 Proof. unfold Q2R. cbn. lra. Qed.
 
@@ -19,7 +21,8 @@ Proof. unfold Q2R. cbn. lra. Qed.
 Ltac numbers := repeat match goal with
   | K : (_ == _)%Q |- _ => cbn [number_value] in K; apply Qeq_eqR in K
   | K : (_ < _)%Q |- _ => cbn [number_value] in K; apply Qlt_Rlt in K end;
-  rewrite ?Q2R_plus, ?Q2R_mult, ?Q2R_0, ?Q2R_1, ?Q2R_minus_one, ?Q2R_half, ?Q2R_two in *.
+  rewrite ?Q2R_plus, ?Q2R_mult, ?Q2R_0, ?Q2R_1, ?Q2R_minus_one, ?Q2R_half, ?Q2R_two,
+    ?Q2R_minus_two in *.
 (* A law at a path p. *)
 Ltac open_path p := open_law; at_path p; numbers.
 

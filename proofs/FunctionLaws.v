@@ -49,6 +49,16 @@ Proof.
     f_equal. rewrite ln_Rinv by exact L. ring.
 Qed.
 
+Lemma vtanh_parts x : no_infinity x -> vtanh x
+  = vadd (Fin 1) (vmul (Fin (-2)) (vinv (vadd (Fin 1) (vexp (vmul (Fin 2) x))))).
+Proof.
+  destruct x as [a| |]; try contradiction; [intros _ | reflexivity]. cbn.
+  pose proof (exp_pos (2 * a)). pose proof (exp_pos a).
+  destruct (Req_EM_T (1 + exp (2 * a)) 0) as [E|_]; [exfalso; lra|]. cbn. f_equal.
+  unfold tanh, sinh, cosh. rewrite exp_Ropp.
+  replace (2 * a) with (a + a) in * by ring. rewrite exp_plus in *. field. split; nra.
+Qed.
+
 (* Roots and absolute values ------------------------------------------------------------------ *)
 
 Lemma vsqrt_vmul x y : nonnegative_or_undefined x -> nonnegative_or_undefined y ->
@@ -178,6 +188,8 @@ Lemma sound_exp_negative_infinity : law_sound law_exp_negative_infinity.
 Proof. open_path p. reflexivity. Qed.
 Lemma sound_exp_log : law_sound law_exp_log.
 Proof. by_value vexp_vlog. Qed.
+Lemma sound_tanh_parts : law_sound law_tanh_parts.
+Proof. by_value vtanh_parts. Qed.
 Lemma sound_log_exp : law_sound law_log_exp.
 Proof. by_value vlog_vexp. Qed.
 Lemma sound_log_mul : law_sound law_log_mul.

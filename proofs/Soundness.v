@@ -37,6 +37,7 @@ Proof.
   apply Forall_cons; [exact sound_exp_negative_infinity|].
   apply Forall_cons; [exact sound_exp_log|].
   apply Forall_cons; [exact sound_log_exp|].
+  apply Forall_cons; [exact sound_tanh_parts|].
   apply Forall_cons; [exact sound_log_mul|].
   apply Forall_cons; [exact sound_log_inverse|].
   apply Forall_cons; [exact sound_log_one|].

@@ -166,6 +166,11 @@ Definition law_log_exp := Law "log-exp"
   (Var 0)
   [].
 
+Definition law_tanh_parts := Law "tanh-parts"
+  (Op (Plain Tanh) [Var 0])
+  (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-2 # 1))) []; Op (Plain Inverse) [Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Exp) [Op (Plain Mul) [Op (Plain (Constant (2 # 1))) []; Var 0]]]]]])
+  [Known no_infinity_fact 0]%nat.
+
 Definition law_log_mul := Law "log-mul"
   (Op (Plain Log) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Add) [Op (Plain Log) [Var 0]; Op (Plain Log) [Var 1]])
@@ -684,6 +689,7 @@ Definition table : list law := [
   law_exp_negative_infinity;
   law_exp_log;
   law_log_exp;
+  law_tanh_parts;
   law_log_mul;
   law_log_inverse;
   law_log_one;

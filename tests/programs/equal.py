@@ -2229,6 +2229,32 @@ def tanh_is_scaled_sigmoid() -> Sides:
 
 
 @pair(x="b n")
+def tanh_is_odd_and_bounded() -> Sides:
+    """tanh(−x) = −tanh(x), and 1 − tanh² = 4·σ(2x)·σ(−2x)."""
+
+    def left(x: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.tanh(-x), 1 - torch.tanh(x).square()
+
+    def right(x: Tensor) -> tuple[Tensor, Tensor]:
+        return -torch.tanh(x), 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)
+
+    return left, right
+
+
+@pair(x="b n")
+def gelu_tanh_is_scaled_sigmoid() -> Sides:
+    """x·(1 + tanh(u))/2 = x·σ(2u)."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x, approximate="tanh")
+
+    def right(x: Tensor) -> Tensor:
+        return x * torch.sigmoid(2 * (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))
+
+    return left, right
+
+
+@pair(x="b n")
 def silu_by_definition() -> Sides:
     """silu(x) = x·σ(x)."""
 

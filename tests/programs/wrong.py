@@ -2590,3 +2590,16 @@ def share_of_one_less_its_own() -> Sides:
         return torch.sigmoid(x - y)
 
     return left, right
+
+
+@pair(x="b n")
+def tanh_as_sigmoid_unscaled() -> Sides:
+    """2·σ(x) − 1 is tanh(x/2)."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def right(x: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(x) - 1
+
+    return left, right

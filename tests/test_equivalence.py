@@ -22,8 +22,6 @@ from tests.scripts import run_here
 OUT_OF_REACH = {
     "cross_entropy_with_one_hot_labels": "a sum against a one-hot is a read by data",
     "flash_attention_loop": "an unrolled loop over blocks of a symbolic size",
-    "flip_of_flattened_axes": "a flip of a product of axes flips each of them",
-    "repeat_is_cat": "outputs whose dimensions are cut differently",
 }
 """Equal pairs that are not proved yet, with what they need; they must come out undecided."""
 

@@ -2519,6 +2519,19 @@ def repeat_is_cat() -> Sides:
     return left, right
 
 
+@pair(x="b", y="b", z="b", w="b")
+def stacked_matrix_transposed() -> Sides:
+    """The entries of a stacked 2 × 2 matrix in the order of its columns."""
+
+    def left(x: Tensor, y: Tensor, z: Tensor, w: Tensor) -> Tensor:
+        return torch.stack([x, y, z, w], dim=-1).unflatten(-1, (2, 2)).mT.flatten(-2)
+
+    def right(x: Tensor, y: Tensor, z: Tensor, w: Tensor) -> Tensor:
+        return torch.stack([x, z, y, w], dim=-1)
+
+    return left, right
+
+
 @pair(x="b n", y="b n")
 def stack_is_cat() -> Sides:
     """stack concatenates along a new axis of size 1 each."""

@@ -2603,3 +2603,42 @@ def tanh_as_sigmoid_unscaled() -> Sides:
         return 2 * torch.sigmoid(x) - 1
 
     return left, right
+
+
+@pair(x="b n d")
+def flip_of_flattened_axes_in_each_row() -> Sides:
+    """A flip of a product of axes reverses both; this one keeps the order of the rows."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).flip(1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.flip(2).flatten(1)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def repeat_is_cat_of_another() -> Sides:
+    """The second copy is of another array."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (x - y).repeat(1, 3)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([x - y, y - x, x - y], dim=1)
+
+    return left, right
+
+
+@pair(x="b n")
+def repeat_of_each_element() -> Sides:
+    """Copies side by side are not copies of each element."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.repeat(1, 3)
+
+    def right(x: Tensor) -> Tensor:
+        return x.repeat_interleave(3, 1)
+
+    return left, right

@@ -93,7 +93,8 @@ def elaborate(programs: Sequence[Sequence[Array]], context: Context | None = Non
     for outputs in others:
         for a, b in zip(first, outputs, strict=True):
             for left, right in zip(classes.dimensions[a], classes.dimensions[b], strict=True):
-                classes.unify(left, right)
+                # Outputs are compared only if their dimensions are cut alike.
+                classes.unify(left, right, melting=True)
     pull = _Pull(classes, context or Context())
     elaborated = tuple(tuple(map(pull.output, outputs)) for outputs in programs)
     return Elaboration(pull.context, elaborated)
@@ -154,11 +155,15 @@ class _Classes:
     def total(self, elements: Iterable[int]) -> Polynomial:
         return product(self.extent[leaf] for leaf in self.leaves(elements))
 
-    def split(self, leaf: int, low: Polynomial) -> tuple[int, int] | None:
-        """Make ``leaf`` the product of a high part and a low part of size ``low``."""
+    def split(self, leaf: int, low: Polynomial, melting: bool = False) -> tuple[int, int] | None:
+        """Make ``leaf`` the product of a high part and a low part of size ``low``.
+
+        If ``melting``, pieces that it is the coproduct of are forgotten.
+        """
         high = divide(self.extent[leaf], low)
-        if high is None or leaf in self.pieces:
+        if high is None or (leaf in self.pieces and not melting):
             return None
+        self.pieces.pop(leaf, None)
         (upper,), (lower,) = self.fresh(high), self.fresh(low)
         self.factors[leaf] = [upper, lower]
         return upper, lower
@@ -177,7 +182,7 @@ class _Classes:
                     for p, q in zip(left, right, strict=True):
                         self.unify(p, q)
 
-    def unify(self, left: Iterable[int], right: Iterable[int]) -> None:
+    def unify(self, left: Iterable[int], right: Iterable[int], melting: bool = False) -> None:
         """Join leaves aligned from the right; stop where the factors do not line up."""
         a, b = self.leaves(left), self.leaves(right)
         while a and b:
@@ -186,10 +191,10 @@ class _Classes:
                 continue
             if self.extent[x] is self.extent[y]:
                 self.join(x, y)
-            elif (parts := self.split(x, self.extent[y])) is not None:
+            elif (parts := self.split(x, self.extent[y], melting)) is not None:
                 self.join(parts[1], y)
                 a.append(parts[0])
-            elif (parts := self.split(y, self.extent[x])) is not None:
+            elif (parts := self.split(y, self.extent[x], melting)) is not None:
                 self.join(parts[1], x)
                 b.append(parts[0])
             else:
@@ -438,16 +443,23 @@ class _Pull:
                 {m: c for m, c in share.terms if all(isinstance(a, str) for a, _ in m)}
             )
             rest = value - whole * by
-            if self._below(rest, by):
-                return whole
+            wraps = self._wraps(rest, by)
+            if wraps is not None:
+                return whole + wraps
         return share
 
     def _remainder(self, value: Polynomial, by: Polynomial) -> Polynomial:
         rest = remainder(value, by)
         for atom in rest.atoms:
-            if isinstance(atom, Remainder) and self._below(atom.numerator, by):
-                return atom.numerator
+            if isinstance(atom, Remainder):
+                wraps = self._wraps(atom.numerator, by)
+                if wraps is not None:
+                    return atom.numerator - wraps * by
         return rest
+
+    def _wraps(self, value: Polynomial, by: Polynomial) -> int | None:
+        """How often ``by`` is to be taken from a value that is not far outside of it."""
+        return next((k for k in (0, -1, 1) if self._below(value - k * by, by)), None)
 
     def _below(self, value: Polynomial, bound: Polynomial) -> bool:
         return self.context.nonnegative(value) and self.context.nonnegative(bound - 1 - value)

@@ -43,6 +43,8 @@ def mathematics(expression: Expression, level: int = 0) -> str:
         text = f"[{parts[0]} ≥ 0]"
     elif op == "Tuple":
         text = f"({', '.join(parts)})"
+    elif op == "Function":
+        text = f"{args[0]}({parts[1]})"
     elif op == "NegativeInfinity":
         text = "−∞"
     elif op in {"plus", "times", "+", "*", "/"}:

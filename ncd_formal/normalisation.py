@@ -21,7 +21,9 @@ quotient of two sums of exponentials stays one, inside other sums: the forms tha
 rescaled sums are about.  With ``contract``, products go under sums instead of
 out of them, and bound axes are named by what they bind, so that contractions in any order meet.
 With ``witness``, a masked sum of positive numbers of which one is left is at least the least of
-them: a form whose facts say that the sum is positive.
+them: a form whose facts say that the sum is positive.  With ``parts``, quotients by sums are
+divided out, maxima and absolute values are written with positive parts max(0, a), and tanh with an
+exponential.
 """
 
 from __future__ import annotations
@@ -91,6 +93,7 @@ class Normaliser:
         gather: bool = False,
         contract: bool = False,
         witness: bool = False,
+        parts: bool = False,
         budget: int = 200_000,
         known: Mapping[Term, Term] = _NOTHING,
     ) -> None:
@@ -101,6 +104,7 @@ class Normaliser:
         self.gather = gather
         self.contract = contract
         self.witness = witness
+        self.parts = parts
         self.budget = budget
         self.normal: dict[Term, Term] = {}
         self.known = known
@@ -150,6 +154,43 @@ class Normaliser:
         right = self.apply("cases", a=root, p=p)
         c, then, otherwise = right.children
         return select(c, self.cases(then, rest), self.cases(otherwise, rest))
+
+    def by_index(self, root: Term, axes: Sequence[str]) -> Term:
+        """``root`` as a choice by the indices of short free axes, each branch in normal form."""
+        if not axes:
+            return self(root)
+        x, *rest = axes
+        extent = self.judge.context.axes[x].constant
+        assert extent is not None
+        nested, tests = root, []
+        for w in reversed(range(extent)):
+            right = self.apply("index-case", a=root, x=x, w=str(w))
+            c, then, _ = right.children
+            nested = select(self(c), then, nested)
+            tests.append(f"{w} - {x}")
+        # Where x is more than all but its last index, it is the last.
+        tests.pop(0)
+        return self._chosen(nested, [str(size(p)) for p in reversed(tests)], rest)
+
+    def _chosen(self, nested: Term, tests: Sequence[str], axes: Sequence[str]) -> Term:
+        """Choices one inside another, decided by tests that hold or fail in turn."""
+        if not tests:
+            return self.by_index(self._decided(nested), axes)
+        p, *rest = tests
+        c, then, otherwise = self.apply("cases", a=nested, p=p).children
+        return select(
+            c, self.by_index(self._decided(then), axes), self._chosen(otherwise, rest, axes)
+        )
+
+    def _decided(self, choice: Term) -> Term:
+        """What a choice takes whose condition is decided."""
+        while choice.op == "Select" and (c := self(choice.children[0])).op == "Constant":
+            _, a, b = choice.children
+            if c.args[0] == 0:
+                choice = self.apply("select-false", a=a, b=b)
+            else:
+                choice = self.apply("select-true", c=c.args[0], a=a, b=b)
+        return choice
 
     # One node, its arguments in normal form ---------------------------------------------------
 
@@ -391,7 +432,35 @@ class Normaliser:
             cancelled = self._cancel_shift(shift, factors)
             if cancelled is not None:
                 return cancelled
-        return product
+        return self._divided(factors) or product
+
+    def _divided(self, factors: list[Term]) -> Term | None:
+        """A quotient by a sum whose leading summand divides what stands beside it, divided out.
+
+        With a/(a + b) = 1 − b/(a + b), where a comes after all of b in an order that products keep.
+        """
+        for divisor in factors if self.parts else ():
+            (total,) = divisor.children if divisor.op == "Inverse" else (divisor,)
+            if total.op != "Add" or divisor.op != "Inverse":
+                continue
+            summands = list(_summands(total))
+            lead = max(summands, key=_degree)
+            rest, others = _sum_comb([s for s in summands if s is not lead]), list(factors)
+            others.remove(divisor)
+            number, monomial = _scaled(lead)
+            chosen = [] if lead.op == "Constant" else list(factors_of(monomial))
+            if not chosen or any(others.count(f) < chosen.count(f) for f in chosen):
+                continue
+            for f in chosen:
+                others.remove(f)
+            # Σ = lead + rest, so that lead/Σ = 1 − rest/Σ.
+            self._add(lead, rest)
+            self.apply("quotient-part", a=lead, b=rest)
+            whole = self.add(ONE, self.mul(MINUS_ONE, self.mul(rest, divisor)))
+            scale = product_of([constant(1 / number), *others])
+            self._mul(scale, self._mul(lead, divisor))
+            return self.mul(scale, whole)
+        return None
 
     def _drop(self, above: Term, index: Term, factors: list[Term]) -> Term:
         """An index times whether it is at least 1 is the index."""
@@ -654,6 +723,14 @@ class Normaliser:
                 return self.mul(self.sqrt(head), self.sqrt(rest))
         return term("Sqrt", a)
 
+    def function(self, name: str, a: Term) -> Term:
+        """A function by its name; tanh by an exponential where it is written in parts."""
+        if self.parts and name == "tanh" and self.allows("tanh-parts", a=a):
+            self.apply("tanh-parts", a=a)
+            below = self.add(ONE, self.exp(self.mul(constant(2), a)))
+            return self.add(ONE, self.mul(constant(-2), self.inverse(below)))
+        return term("Function", name, a)
+
     def absolute(self, a: Term) -> Term:
         """|a| is a where it is known not to be negative; of a product, the product."""
         if a.op == "Constant":
@@ -663,15 +740,55 @@ class Normaliser:
         if a.op == "Mul" and self.allows("abs-mul", a=a.children[0], b=a.children[1]):
             self.apply("abs-mul", a=a.children[0], b=a.children[1])
             return self.mul(*map(self.absolute, a.children))
+        if self.parts:
+            self.apply("abs-parts", a=a)
+            twice = self.mul(constant(2), self.maximum(a, ZERO))
+            return self.add(twice, self.mul(MINUS_ONE, a))
         return term("Abs", a)
 
     def maximum(self, a: Term, b: Term) -> Term:
-        """The larger of two, as a sorted comb without repetition."""
+        """The larger of two, as a sorted comb without repetition, or with a positive part."""
+        if self.parts and self.real(a) and self.real(b):
+            return self._above(a, b)
         if a.op == "Maximum":
             head, rest = a.children
             self.apply("maximum-assoc", a=head, b=rest, c=b)
             return self._insert_maximum(head, self.maximum(rest, b))
         return self._insert_maximum(a, b)
+
+    def _above(self, a: Term, b: Term) -> Term:
+        """max(a, b) = b + max(a − b, 0) for numbers a and b."""
+        if a is ZERO:
+            self.apply("maximum-comm", a=a, b=b)
+            a, b = b, a
+        if b is ZERO:
+            return self._positive(a)
+        above = self.add(a, self.mul(MINUS_ONE, b))
+        self.add(b, above)
+        self.add(b, ZERO)
+        self.apply("maximum-add", c=b, a=above, b=ZERO)
+        return self.add(b, self._positive(above))
+
+    def _positive(self, a: Term) -> Term:
+        """max(a, 0), where the first number of a becomes 1."""
+        if a.op == "Constant":
+            return self.apply("maximum-constants", a=a.args[0], b=Fraction(0))
+        number = _scaled(next(s for s in _summands(a) if s.op != "Constant"))[0]
+        if abs(number) != 1:
+            scale, part = constant(abs(number)), self.mul(constant(1 / abs(number)), a)
+            self.mul(scale, part)
+            self.mul(scale, ZERO)
+            self.apply("maximum-mul", c=scale, a=part, b=ZERO)
+            return self.mul(scale, self._positive(part))
+        if number == -1:
+            opposite = self.mul(MINUS_ONE, a)
+            self.add(a, opposite)
+            self.add(a, ZERO)
+            # max(a − a, a + 0) = a + max(−a, 0)
+            self.apply("maximum-comm", a=a, b=ZERO)
+            self.apply("maximum-add", c=a, a=opposite, b=ZERO)
+            return self.add(a, self._positive(opposite))
+        return self.apply("maximum-comm", a=a, b=ZERO)
 
     def _insert_maximum(self, f: Term, comb: Term) -> Term:
         head = comb.children[0] if comb.op == "Maximum" else comb
@@ -1226,6 +1343,12 @@ def _summand_key(a: Term) -> tuple[int, str]:
     return 1, _scaled(a)[1].digest
 
 
+def _degree(a: Term) -> tuple[int, list[tuple[int, str, int]]]:
+    """The place of a summand in an order that products keep: by degree, then by factors."""
+    factors = [] if a.op == "Constant" else list(factors_of(_scaled(a)[1]))
+    return len(factors), sorted(map(_factor_key, factors))
+
+
 def _is_masked(a: Term) -> bool:
     return a.op == "Select" and a.children[2] is NEGATIVE_INFINITY
 
@@ -1257,6 +1380,7 @@ _BUILDERS: dict[str, Callable[..., Term]] = {
     "Mul": Normaliser.mul,
     "Inverse": Normaliser.inverse,
     "Exp": Normaliser.exp,
+    "Function": Normaliser.function,
     "Log": Normaliser.log_of,
     "Sqrt": Normaliser.sqrt,
     "Abs": Normaliser.absolute,

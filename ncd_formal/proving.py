@@ -21,7 +21,17 @@ from ncd_formal.normalisation import BudgetError, Normaliser
 from ncd_formal.proof import Congruence, Hypothesis, Instance
 from ncd_formal.rules import OWN, Judge, Rule, table
 from ncd_formal.sizes import size
-from ncd_formal.wires import NEGATIVE_INFINITY, ONE, ZERO, Argument, Term, select, subterms, term
+from ncd_formal.wires import (
+    NEGATIVE_INFINITY,
+    ONE,
+    ZERO,
+    Argument,
+    Term,
+    bound_axes,
+    select,
+    subterms,
+    term,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +40,9 @@ Effort = Literal["normal", "written out", "search"]
 
 EXPAND_STEPS = 5_000
 """Steps that writing out sums may take."""
+
+FEW_CASES = 8
+"""Indices of short free axes, all together, that are tried one by one."""
 
 SEARCH_RULESETS: tuple[str, ...] = (
     "simplify", "functions", "reductions", "distribute", "commute", "associate"
@@ -154,7 +167,10 @@ class Proof:
         return all(self.closure.equal(a, b) for a, b in goals)
 
     def _normalise(self, goals: Sequence[tuple[Term, Term]], effort: Effort) -> bool:
-        """Normal forms: as they are; by cases; with sums, and then short axes, written out."""
+        """Normal forms: as they are; by cases; with sums, and then short axes, written out.
+
+        The cases are those of predicates on the free axes, and of the indices of short ones.
+        """
         self.normal: list[tuple[Term, Term]] = []
         known = self.suppose()
         plain = Normaliser(self.judge, self.record_step, known=known)
@@ -165,32 +181,51 @@ class Proof:
                 if predicates and not self.closure.equal(a, b):
                     self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
 
+        def by_index(normalise: Normaliser) -> None:
+            for a, b in goals:
+                axes = short_axes(self.context, a, b)
+                if axes and not self.closure.equal(a, b):
+                    self.closure.equal(normalise.by_index(a, axes), normalise.by_index(b, axes))
+
         def written_out(
             expand: Literal["numbers", "linear", "all"],
             unroll: bool = False,
             contract: bool = False,
-        ) -> None:
-            normalise = Normaliser(
+            parts: bool = False,
+        ) -> Normaliser:
+            return Normaliser(
                 self.judge,
                 self.record_step,
                 expand,
                 unroll,
                 contract=contract,
+                parts=parts,
                 budget=EXPAND_STEPS,
                 known=known,
             )
+
+        def in_parts() -> None:
+            normalise = written_out("all", parts=True)
+            for a, b in goals:
+                if _has_parts(a, b) and not self.closure.equal(a, b):
+                    self.closure.equal(normalise(a), normalise(b))
+
+        def in_form(normalise: Normaliser) -> None:
             self.normal += [(normalise(a), normalise(b)) for a, b in goals]
 
         strategies: tuple[Callable[[], None], ...] = (
-            lambda: self.normal.extend((plain(a), plain(b)) for a, b in goals),
+            lambda: in_form(plain),
             by_cases,
-            lambda: written_out("linear"),
-            lambda: written_out("all"),
-            lambda: written_out("numbers", contract=True),
-            lambda: written_out("all", contract=True),
-            lambda: written_out("all", unroll=True),
+            lambda: by_index(plain),
+            lambda: in_form(written_out("linear")),
+            lambda: in_form(written_out("all")),
+            lambda: in_form(written_out("numbers", contract=True)),
+            lambda: in_form(written_out("all", contract=True)),
+            lambda: in_form(written_out("all", unroll=True)),
+            lambda: by_index(written_out("all", unroll=True)),
+            in_parts,
         )
-        for strategy in strategies[:2] if effort == "normal" else strategies:
+        for strategy in strategies[:3] if effort == "normal" else strategies:
             try:
                 strategy()
             except BudgetError:
@@ -255,6 +290,28 @@ def free_predicates(context: Context, *roots: Term) -> list[str]:
             if opposite not in found and all(map(context.stands_alone, node.axes)):
                 found[p] = None
     return sorted(found)[:3]
+
+
+def short_axes(context: Context, *roots: Term) -> list[str]:
+    """The free axes of few indices, as long as they have few together: tried one by one."""
+    free = set[str]().union(*(root.axes for root in roots))
+    free -= set[str]().union(*map(bound_axes, roots))
+    found: list[str] = []
+    cases = 1
+    for axis in sorted(filter(context.stands_alone, free)):
+        extent = context.axes[axis].constant
+        if extent is not None and extent > 1 and cases * extent <= FEW_CASES:
+            cases *= extent
+            found.append(axis)
+    return found
+
+
+def _has_parts(*roots: Term) -> bool:
+    """Whether there is something that is written in parts: a quotient, an extreme of two, tanh."""
+    written = {"Inverse", "Abs", "Maximum", "Minimum"}
+    return any(
+        n.op in written or (n.op == "Function" and n.args[0] == "tanh") for n in subterms(*roots)
+    )
 
 
 def _united(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:

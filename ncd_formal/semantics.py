@@ -262,15 +262,19 @@ def apply(op: str, *values: Value, name: str = "") -> Value:
     if op == "Or":
         return Fraction(int(a != 0 or b != 0))
     if op == "Function":
-        if isinstance(a, Fraction):
-            raise NotExactError(name)
-        return float(_FUNCTIONS[name](np.float64(a)))
+        return _named(name, a)
     raise KeyError(op)
 
 
 def _number(value: Any) -> Number:
     assert isinstance(value, (Fraction, float, int))
     return value
+
+
+def _named(name: str, a: Number) -> Number:
+    if isinstance(a, Fraction):
+        raise NotExactError(name)
+    return float(_FUNCTIONS[name](np.float64(a)))
 
 
 def _exp(a: Number) -> Number:

@@ -12,11 +12,17 @@ Proof. unfold Q2R. cbn. lra. Qed.
 Lemma Q2R_half : Q2R (1 # 2) = / 2.
 Proof. unfold Q2R. cbn. lra. Qed.
 
+Lemma Q2R_minus_two : Q2R (-2) = -2.
+Proof. unfold Q2R. cbn. lra. Qed.
+Lemma Q2R_two : Q2R 2 = 2.
+Proof. unfold Q2R. cbn. lra. Qed.
+
 (* The numbers of a text as real numbers, and equations between them. *)
 Ltac numbers := repeat match goal with
   | K : (_ == _)%Q |- _ => cbn [number_value] in K; apply Qeq_eqR in K
   | K : (_ < _)%Q |- _ => cbn [number_value] in K; apply Qlt_Rlt in K end;
-  rewrite ?Q2R_plus, ?Q2R_mult, ?Q2R_0, ?Q2R_1, ?Q2R_minus_one, ?Q2R_half in *.
+  rewrite ?Q2R_plus, ?Q2R_mult, ?Q2R_0, ?Q2R_1, ?Q2R_minus_one, ?Q2R_half, ?Q2R_two,
+    ?Q2R_minus_two in *.
 (* A law at a path p. *)
 Ltac open_path p := open_law; at_path p; numbers.
 
@@ -44,6 +50,12 @@ Proof. intros H. apply boolean_cases in H as [b ->]. rewrite vmul_truth. now des
 Lemma vmul_collect a b x : no_infinity x ->
   vadd (vmul (Fin a) x) (vmul (Fin b) x) = vmul (Fin (a + b)) x.
 Proof. value_cases. f_equal. ring. Qed.
+Lemma vquotient_part x y : vmul x (vinv (vadd x y))
+  = vadd (Fin 1) (vmul (Fin (-1)) (vmul y (vinv (vadd x y)))).
+Proof.
+  destruct x as [a| |], y as [b| |]; try reflexivity. cbn.
+  destruct (Req_EM_T (a + b) 0) as [E|E]; cbn; [reflexivity|]. f_equal. field. exact E.
+Qed.
 Lemma vinv_clear a x : nonzero x -> vinv a = vmul x (vinv (vmul x a)).
 Proof.
   intros H. rewrite vinv_mul. destruct x as [x| |]; try contradiction. cbn in *.
@@ -103,6 +115,9 @@ Proof.
 Qed.
 Lemma sound_inverse_clear : law_sound law_inverse_clear.
 Proof. by_value vinv_clear. Qed.
+
+Lemma sound_quotient_part : law_sound law_quotient_part.
+Proof. by_value vquotient_part. Qed.
 
 (* Sizes as numbers. *)
 

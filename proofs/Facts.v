@@ -263,6 +263,8 @@ Lemma vabs_kind v : In (kind_of (vabs v)) (abs_kind (kind_of v)).
 Proof. unfold vabs, Rabs. destruct v; try destruct (Rcase_abs r); operator_cases; exfalso; lra. Qed.
 Lemma vfun_kind f v : In (kind_of (vfun f v)) (function_kind (kind_of v)).
 Proof. destruct v; [|operator_cases|operator_cases]; unfold vfun, kind_of; decide_reals; cbn; auto 6. Qed.
+Lemma vtanh_kind v : In (kind_of (vtanh v)) (function_kind (kind_of v)).
+Proof. apply vfun_kind. Qed.
 
 Definition select_fact (c a b : fact) : fact := union
   (if inf c || und c then of_kinds [NoValue] else nothing)

@@ -49,6 +49,16 @@ Proof.
     f_equal. rewrite ln_Rinv by exact L. ring.
 Qed.
 
+Lemma vtanh_parts x : no_infinity x -> vtanh x
+  = vadd (Fin 1) (vmul (Fin (-2)) (vinv (vadd (Fin 1) (vexp (vmul (Fin 2) x))))).
+Proof.
+  destruct x as [a| |]; try contradiction; [intros _ | reflexivity]. cbn.
+  pose proof (exp_pos (2 * a)). pose proof (exp_pos a).
+  destruct (Req_EM_T (1 + exp (2 * a)) 0) as [E|_]; [exfalso; lra|]. cbn. f_equal.
+  unfold tanh, sinh, cosh. rewrite exp_Ropp.
+  replace (2 * a) with (a + a) in * by ring. rewrite exp_plus in *. field. split; nra.
+Qed.
+
 (* Roots and absolute values ------------------------------------------------------------------ *)
 
 Lemma vsqrt_vmul x y : nonnegative_or_undefined x -> nonnegative_or_undefined y ->
@@ -94,6 +104,12 @@ Lemma vmin_vmax x y : no_infinity x -> no_infinity y ->
 Proof. value_cases. f_equal. unfold Rmin, Rmax. decide_reals; lra. Qed.
 Lemma vmax_vabs x : no_infinity x -> vmax x (vmul (Fin (-1)) x) = vabs x.
 Proof. value_cases. f_equal. symmetry. apply Rabs_max. Qed.
+
+Lemma vabs_parts x : vabs x = vadd (vmul (Fin 2) (vmax x (Fin 0))) (vmul (Fin (-1)) x).
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; cbn; try reflexivity; try lra.
+  f_equal. unfold Rabs, Rmax. destruct (Rcase_abs a); decide_reals; lra.
+Qed.
 
 (* Truth values ------------------------------------------------------------------------------- *)
 
@@ -172,6 +188,8 @@ Lemma sound_exp_negative_infinity : law_sound law_exp_negative_infinity.
 Proof. open_path p. reflexivity. Qed.
 Lemma sound_exp_log : law_sound law_exp_log.
 Proof. by_value vexp_vlog. Qed.
+Lemma sound_tanh_parts : law_sound law_tanh_parts.
+Proof. by_value vtanh_parts. Qed.
 Lemma sound_log_exp : law_sound law_log_exp.
 Proof. by_value vlog_vexp. Qed.
 Lemma sound_log_mul : law_sound law_log_mul.
@@ -221,6 +239,8 @@ Lemma sound_minimum_maximum : law_sound law_minimum_maximum.
 Proof. by_value vmin_vmax. Qed.
 Lemma sound_maximum_abs : law_sound law_maximum_abs.
 Proof. by_value vmax_vabs. Qed.
+Lemma sound_abs_parts : law_sound law_abs_parts.
+Proof. by_value vabs_parts. Qed.
 Lemma sound_rescale_exp : law_sound law_rescale_exp.
 Proof. by_value vrescale_vexp. Qed.
 

@@ -497,6 +497,18 @@ Proof.
   destruct (Wires.holds _) eqn:E; symmetry; apply equal_f; [apply K | apply K0]; auto.
 Qed.
 
+Lemma sound_index_case : law_sound law_index_case.
+Proof.
+  open_law. at_path p. destruct K2 as [A S].
+  rewrite vmul_truth, vselect_truth. destruct (andb _ _) eqn:E; [|reflexivity].
+  apply andb_true_iff in E as [E1 E2]. unfold Wires.holds in E1, E2.
+  rewrite Z.leb_le in E1, E2. rewrite (K0 M ok splits) in E1. rewrite (K1 M ok splits) in E2.
+  rewrite (S M ok splits). unfold index_at in *. cbn [index_value eval Minus] in *.
+  rewrite alone_get in E1, E2 by assumption.
+  apply equal_f, denote_agree. intros a _. unfold put1.
+  destruct (Pos.eqb_spec a (axis_of v 0)) as [->|]; [lia | reflexivity].
+Qed.
+
 Lemma sound_split : law_sound law_split.
 Proof.
   open_law. apply (reduce_split_axis G M v false 0 1 2 ok splits K _ _ _

@@ -24,6 +24,7 @@ Proof.
   apply Forall_cons; [exact sound_inverse_cancel|].
   apply Forall_cons; [exact sound_inverse_constant|].
   apply Forall_cons; [exact sound_inverse_clear|].
+  apply Forall_cons; [exact sound_quotient_part|].
   apply Forall_cons; [exact sound_index_add|].
   apply Forall_cons; [exact sound_index_mul|].
   apply Forall_cons; [exact sound_index_constant|].
@@ -36,6 +37,7 @@ Proof.
   apply Forall_cons; [exact sound_exp_negative_infinity|].
   apply Forall_cons; [exact sound_exp_log|].
   apply Forall_cons; [exact sound_log_exp|].
+  apply Forall_cons; [exact sound_tanh_parts|].
   apply Forall_cons; [exact sound_log_mul|].
   apply Forall_cons; [exact sound_log_inverse|].
   apply Forall_cons; [exact sound_log_one|].
@@ -57,6 +59,7 @@ Proof.
   apply Forall_cons; [exact sound_maximum_mul|].
   apply Forall_cons; [exact sound_minimum_maximum|].
   apply Forall_cons; [exact sound_maximum_abs|].
+  apply Forall_cons; [exact sound_abs_parts|].
   apply Forall_cons; [exact sound_rescale_exp|].
   apply Forall_cons; [exact sound_predicate_not|].
   apply Forall_cons; [exact sound_predicate_true|].
@@ -113,6 +116,7 @@ Proof.
   apply Forall_cons; [exact sound_reduce_reverse|].
   apply Forall_cons; [exact sound_reduce_unroll|].
   apply Forall_cons; [exact sound_cases|].
+  apply Forall_cons; [exact sound_index_case|].
   apply Forall_cons; [exact sound_split|].
   apply Forall_cons; [exact sound_split_product|].
   apply Forall_cons; [exact sound_split_masked_sum|].

@@ -101,6 +101,11 @@ Definition law_inverse_clear := Law "inverse-clear"
   (Op (Plain Mul) [Var 1; Op (Plain Inverse) [Op (Plain Mul) [Var 1; Var 0]]])
   [Known nonzero_fact 1]%nat.
 
+Definition law_quotient_part := Law "quotient-part"
+  (Op (Plain Mul) [Var 0; Op (Plain Inverse) [Op (Plain Add) [Var 0; Var 1]]])
+  (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Mul) [Var 1; Op (Plain Inverse) [Op (Plain Add) [Var 0; Var 1]]]]])
+  [].
+
 Definition law_index_add := Law "index-add"
   (Op (Plain Add) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
   (Op (AnyIndex 2) [])
@@ -160,6 +165,11 @@ Definition law_log_exp := Law "log-exp"
   (Op (Plain Log) [Op (Plain Exp) [Var 0]])
   (Var 0)
   [].
+
+Definition law_tanh_parts := Law "tanh-parts"
+  (Op (Plain Tanh) [Var 0])
+  (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-2 # 1))) []; Op (Plain Inverse) [Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Exp) [Op (Plain Mul) [Op (Plain (Constant (2 # 1))) []; Var 0]]]]]])
+  [Known no_infinity_fact 0]%nat.
 
 Definition law_log_mul := Law "log-mul"
   (Op (Plain Log) [Op (Plain Mul) [Var 0; Var 1]])
@@ -265,6 +275,11 @@ Definition law_maximum_abs := Law "maximum-abs"
   (Op (Plain Maximum) [Var 0; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
   (Op (Plain Abs) [Var 0])
   [Known no_infinity_fact 0]%nat.
+
+Definition law_abs_parts := Law "abs-parts"
+  (Op (Plain Abs) [Var 0])
+  (Op (Plain Add) [Op (Plain Mul) [Op (Plain (Constant (2 # 1))) []; Op (Plain Maximum) [Var 0; Op (Plain (Constant (0 # 1))) []]]; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
+  [].
 
 Definition law_rescale_exp := Law "rescale-exp"
   (Op (Plain Rescale) [Var 0; Var 1])
@@ -546,6 +561,11 @@ Definition law_cases := Law "cases"
   (Op (Plain Select) [Op (AnyPredicate 0) []; Var 1; Var 2])
   [GivenThat 0 1 0 0 true; GivenThat 1 2 0 0 false]%nat.
 
+Definition law_index_case := Law "index-case"
+  (Var 0)
+  (Op (Plain Select) [Op (Plain Mul) [Op (AnyPredicate 1) []; Op (AnyPredicate 2) []]; Var 1; Var 0])
+  [Unsplit 0; IndexIs 1 (IMinus (IVar 0) (IAxis 0)); IndexIs 2 (IMinus (IAxis 0) (IVar 0)); Substituted 0 1 0 0 (IVar 0)]%nat.
+
 Definition law_split := Law "split"
   (Op (AnyReduce (MonoidVar 0) 0) [Var 0])
   (Op (AnyReduce (MonoidVar 0) 1) [Op (AnyReduce (MonoidVar 0) 2) [Var 0]])
@@ -656,6 +676,7 @@ Definition table : list law := [
   law_inverse_cancel;
   law_inverse_constant;
   law_inverse_clear;
+  law_quotient_part;
   law_index_add;
   law_index_mul;
   law_index_constant;
@@ -668,6 +689,7 @@ Definition table : list law := [
   law_exp_negative_infinity;
   law_exp_log;
   law_log_exp;
+  law_tanh_parts;
   law_log_mul;
   law_log_inverse;
   law_log_one;
@@ -689,6 +711,7 @@ Definition table : list law := [
   law_maximum_mul;
   law_minimum_maximum;
   law_maximum_abs;
+  law_abs_parts;
   law_rescale_exp;
   law_predicate_not;
   law_predicate_true;
@@ -745,6 +768,7 @@ Definition table : list law := [
   law_reduce_reverse;
   law_reduce_unroll;
   law_cases;
+  law_index_case;
   law_split;
   law_split_product;
   law_split_masked_sum;

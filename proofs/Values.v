@@ -53,6 +53,7 @@ Definition vrescale s m := match s, m with
 
 (* A function from real numbers to real numbers. *)
 Definition vfun (f : R -> R) x := match x with Fin a => Fin (f a) | _ => Undef end.
+Definition vtanh := vfun tanh.
 
 Definition vless x y := match x, y with
   | Undef, _ | _, Undef => Undef

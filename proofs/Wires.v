@@ -20,7 +20,7 @@ Inductive operator :=
   | Undefined
   | Index (e : index)                        (* as a number *)
   | Predicate (e : index)                    (* 1 where the index is at least 0, else 0 *)
-  | Add | Mul | Inverse | Maximum | Minimum | Exp | Log | Sqrt | Abs
+  | Add | Mul | Inverse | Maximum | Minimum | Exp | Log | Sqrt | Abs | Tanh
   | Rescale                                  (* exp(s − m), and 0 where s is −∞ *)
   | Function (f : positive)
   | Less | Equal | Not | And | Or | Select
@@ -72,6 +72,7 @@ Section Denote.
     | Log => fun p => vlog (a p)
     | Sqrt => fun p => vsqrt (a p)
     | Abs => fun p => vabs (a p)
+    | Tanh => fun p => vtanh (a p)
     | Rescale => fun p => vrescale (a p) (b p)
     | Function f => fun p => vfun (function M f) (a p)
     | Less => fun p => vless (a p) (b p)

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Split
-from ncd_formal.coq.table import COLUMNS, Law, definition, laws, rational, translate
+from ncd_formal.coq.table import COLUMNS, DEFINED, Law, definition, laws, rational, translate
 from ncd_formal.proof import Hypothesis, Instance, Reason
 from ncd_formal.rules import Judge, given
 from ncd_formal.sizes import Atom, Polynomial, Quotient, size
@@ -121,6 +121,8 @@ class Export:
         if op in {"Index", "Predicate"}:
             return f"{op} ({self.index(size(str(args[0])))})"
         if op == "Function":
+            if args[0] in DEFINED:
+                return DEFINED[str(args[0])]
             return f"Function {self.name('function', str(args[0]))}"
         if op == "Reduce":
             assert isinstance(args[0], Term)

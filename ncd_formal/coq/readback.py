@@ -18,6 +18,7 @@ from itertools import count
 from ncd_formal.certificate import Certificate, Goal
 from ncd_formal.conditions import Context
 from ncd_formal.coq.export import Export
+from ncd_formal.coq.table import DEFINED
 from ncd_formal.proof import Hypothesis
 from ncd_formal.sizes import Atom, Polynomial, Quotient, size
 from ncd_formal.wires import INDEX_TEXT, MINUS_ONE, Shape, Term, indices_of, is_axis, subterms
@@ -74,6 +75,7 @@ _KEYWORDS = frozenset(
         "within",
         "lift",
         "exp",
+        "tanh",
         "log",
         "sqrt",
         "abs",
@@ -403,6 +405,8 @@ class _Printer:
             return (f"{name} (", arguments, ")"), _ANYTHING
         if op in _CALLS:
             return self._call(_CALLS[op], [at(k, _ATOM) for k in range(len(children))])
+        if op == "Function" and node.args[0] in DEFINED:
+            return self._call(str(node.args[0]), [at(0, _ATOM)])
         if op == "Function":
             name = self.names["function", str(node.args[0])]
             return self._call(f"lift {name}", [at(0, _ATOM)])
@@ -580,7 +584,8 @@ class _Statement:
         sizes = {v for p in polynomials for v in p.variables if not is_axis(v)}
         self.sizes = sorted(sizes)
         self.inputs = sorted(self.ranks)
-        self.functions = sorted({str(n.args[0]) for n in nodes if n.op == "Function"})
+        named = {str(n.args[0]) for n in nodes if n.op == "Function"}
+        self.functions = sorted(named - DEFINED.keys())
         self.operators = {str(n.args[0]): n for n in nodes if n.op == "Opaque"}
         for node in nodes:
             if node.op == "Opaque" and _arity(node) != _arity(self.operators[str(node.args[0])]):

@@ -63,6 +63,9 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 }
 """Operation → what its arguments are; any other operator takes terms."""
 
+DEFINED: Mapping[str, str] = {"tanh": "Tanh"}
+"""The functions that Coq knows by their definition, with their operators there."""
+
 COLUMNS = ("term", "axis", "index", "number", "monoid")
 """What the variables of a law range over, in the order of Coq's ``valuation``."""
 
@@ -144,6 +147,8 @@ class _Translation:
             monoid, axis, body = arguments
             head = f"AnyReduce {self.monoid(monoid)} {self.number('axis', axis)}"
             return f"Op ({head}) [{self.pattern(body)}]"
+        if operator == "Function" and arguments[0] in DEFINED:
+            return f"Op (Plain {DEFINED[str(arguments[0])]}) [{self.pattern(arguments[1])}]"
         if operator == "Function":
             # In Coq it may be any function: the law would be false there, and a premise empty.
             raise InputError(

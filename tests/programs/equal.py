@@ -2203,6 +2203,19 @@ def sigmoid_of_negative() -> Sides:
 
 
 @pair(x="b n")
+def derivative_of_sigmoid() -> Sides:
+    """σ′ = σ·(1 − σ) = exp(x)/(1 + exp(x))²."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sigmoid(x) * (1 - torch.sigmoid(x))
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp() / (1 + x.exp()).square()
+
+    return left, right
+
+
+@pair(x="b n")
 def tanh_is_scaled_sigmoid() -> Sides:
     """tanh(x) = 2σ(2x) − 1."""
 
@@ -2211,6 +2224,32 @@ def tanh_is_scaled_sigmoid() -> Sides:
 
     def right(x: Tensor) -> Tensor:
         return 2 * torch.sigmoid(2 * x) - 1
+
+    return left, right
+
+
+@pair(x="b n")
+def tanh_is_odd_and_bounded() -> Sides:
+    """tanh(−x) = −tanh(x), and 1 − tanh² = 4·σ(2x)·σ(−2x)."""
+
+    def left(x: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.tanh(-x), 1 - torch.tanh(x).square()
+
+    def right(x: Tensor) -> tuple[Tensor, Tensor]:
+        return -torch.tanh(x), 4 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)
+
+    return left, right
+
+
+@pair(x="b n")
+def gelu_tanh_is_scaled_sigmoid() -> Sides:
+    """x·(1 + tanh(u))/2 = x·σ(2u)."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x, approximate="tanh")
+
+    def right(x: Tensor) -> Tensor:
+        return x * torch.sigmoid(2 * (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))
 
     return left, right
 
@@ -2347,6 +2386,19 @@ def relu_from_absolute_value() -> Sides:
     return left, right
 
 
+@pair(x="b n", y="b n")
+def larger_by_half_the_distance() -> Sides:
+    """max(x, y) = (x + y + |x − y|)/2, and min(x, y) is what is left of x + y."""
+
+    def left(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.maximum(x, y), torch.minimum(x, y)
+
+    def right(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return (x + y + (x - y).abs()) / 2, x + y - torch.maximum(x, y)
+
+    return left, right
+
+
 @pair(x="b n")
 def absolute_value_is_root_of_square() -> Sides:
     """√(x²) = |x|."""
@@ -2463,6 +2515,19 @@ def repeat_is_cat() -> Sides:
 
     def right(x: Tensor) -> Tensor:
         return torch.cat([x, x, x], dim=1)
+
+    return left, right
+
+
+@pair(x="b", y="b", z="b", w="b")
+def stacked_matrix_transposed() -> Sides:
+    """The entries of a stacked 2 × 2 matrix in the order of its columns."""
+
+    def left(x: Tensor, y: Tensor, z: Tensor, w: Tensor) -> Tensor:
+        return torch.stack([x, y, z, w], dim=-1).unflatten(-1, (2, 2)).mT.flatten(-2)
+
+    def right(x: Tensor, y: Tensor, z: Tensor, w: Tensor) -> Tensor:
+        return torch.stack([x, z, y, w], dim=-1)
 
     return left, right
 
@@ -2691,6 +2756,11 @@ def halves_of_neighbours(x: Tensor) -> Tensor:
     return x.unflatten(-1, (-1, 2)).mT.flatten(-2)
 
 
+def shifted(x: Tensor) -> Tensor:
+    """Each component where the one before it was, and the first at the end."""
+    return torch.cat([x[..., 1:], x[..., :1]], dim=-1)
+
+
 @pair(x="b h n 2*d", angle="n d")
 def rotary_as_complex_product() -> Sides:
     """A turn of the plane is a product with a complex number of modulus 1."""
@@ -2712,6 +2782,33 @@ def rotary_half_rotated_after_permuting() -> Sides:
 
     def right(x: Tensor, angle: Tensor) -> Tensor:
         return half_rotated(halves_of_neighbours(x), angle)
+
+    return left, right
+
+
+@pair(a="n 3", b="n 3")
+def cross_product_by_shifts() -> Sides:
+    """a × b by components, and by cyclic shifts of the components."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        (a0, a1, a2), (b0, b1, b2) = a.unbind(-1), b.unbind(-1)
+        return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], -1)
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return shifted(shifted(a) * b - a * shifted(b)) * -1
+
+    return left, right
+
+
+@pair(a="n 3", b="n 3")
+def cross_product_of_the_library() -> Sides:
+    """torch.linalg.cross reads its components by indices modulo 3."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return shifted(a * shifted(b) - shifted(a) * b)
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return torch.linalg.cross(a, b)
 
     return left, right
 

@@ -18,10 +18,12 @@ from .equal import (
     attention,
     causal_by_tril,
     half_rotated,
+    halves_of_neighbours,
     layer_norm,
     rms_norm,
     sdpa,
     sdpa_causal,
+    shifted,
     softmax,
     turned,
 )
@@ -2534,5 +2536,109 @@ def larger_by_the_smaller_choice() -> Sides:
 
     def right(x: Tensor, y: Tensor) -> Tensor:
         return torch.where(x > y, y, x)
+
+    return left, right
+
+
+@pair(x="b h n 2*d", angle="n d")
+def rotary_half_rotated_the_other_way_after_permuting() -> Sides:
+    """Of the permuted channels the halves are exchanged with the other sign."""
+
+    def left(x: Tensor, angle: Tensor) -> Tensor:
+        return halves_of_neighbours(turned(x, angle))
+
+    def right(x: Tensor, angle: Tensor) -> Tensor:
+        return half_rotated(halves_of_neighbours(x), -angle)
+
+    return left, right
+
+
+@pair(a="n 3", b="n 3")
+def cross_product_one_place_off() -> Sides:
+    """The components are one place off."""
+
+    def left(a: Tensor, b: Tensor) -> Tensor:
+        return torch.linalg.cross(a, b)
+
+    def right(a: Tensor, b: Tensor) -> Tensor:
+        return a * shifted(b) - shifted(a) * b
+
+    return left, right
+
+
+@pair(x="b n")
+def relu_from_the_other_half() -> Sides:
+    """(x − |x|)/2 is what relu leaves out."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return (x - x.abs()) / 2
+
+    return left, right
+
+
+@pair(x="b n", y="n")
+def share_of_one_less_its_own() -> Sides:
+    """What is left of a/(a + b) is b/(a + b), not a/(a + b)."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return 1 - x.exp() / (x.exp() + y.exp())
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.sigmoid(x - y)
+
+    return left, right
+
+
+@pair(x="b n")
+def tanh_as_sigmoid_unscaled() -> Sides:
+    """2·σ(x) − 1 is tanh(x/2)."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def right(x: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(x) - 1
+
+    return left, right
+
+
+@pair(x="b n d")
+def flip_of_flattened_axes_in_each_row() -> Sides:
+    """A flip of a product of axes reverses both; this one keeps the order of the rows."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.flatten(1).flip(1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.flip(2).flatten(1)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def repeat_is_cat_of_another() -> Sides:
+    """The second copy is of another array."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return (x - y).repeat(1, 3)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([x - y, y - x, x - y], dim=1)
+
+    return left, right
+
+
+@pair(x="b n")
+def repeat_of_each_element() -> Sides:
+    """Copies side by side are not copies of each element."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.repeat(1, 3)
+
+    def right(x: Tensor) -> Tensor:
+        return x.repeat_interleave(3, 1)
 
     return left, right

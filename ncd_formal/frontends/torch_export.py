@@ -84,6 +84,8 @@ def import_program(
         return target.to_program(_parsed(inputs or {}), context)
     if not callable(target):
         raise InputError(f"{target!r} is no function, module or morphism")
+    if isinstance(target, type) and issubclass(target, torch.nn.Module):
+        raise InputError(f"{_name(target)} is a class: give an instance, such as {_name(target)}()")
     caller = _Caller(target, declarations(target, inputs))
     exported, recorder = _export(caller, context)
     return _Importer(caller, exported, recorder, context).program()

@@ -7,6 +7,7 @@ known at a single size.  While a program is traced they are replaced, however it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -49,12 +50,29 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return product if bias is None else product + bias
 
 
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows as reads at affine positions, where their width or their step is symbolic."""
+    if isinstance(size, int) and isinstance(step, int):
+        return self.unfold(dimension, size, step)
+    dimension %= self.ndim
+    count = (self.shape[dimension] - size) // step + 1
+    positions = torch.arange(count)[:, None] * step + torch.arange(size)
+    return self.movedim(dimension, -1)[..., positions].movedim(-2, dimension)
+
+
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """The product of matrices, whose order of computing depends on their sizes."""
+    return reduce(torch.matmul, tensors)
+
+
 REPLACED: Mapping[Any, Callable[..., Tensor]] = {
     torch.kron: kron,
     torch.Tensor.kron: kron,
     torch.take_along_dim: take_along_dim,
     torch.Tensor.take_along_dim: take_along_dim,
     torch.bilinear: bilinear,
+    torch.Tensor.unfold: unfold,
+    torch.linalg.multi_dot: multi_dot,
 }
 
 

@@ -38,6 +38,7 @@ from ncd_formal.proof import Hypothesis
 from ncd_formal.wires import (
     ALL,
     NEGATIVE_INFINITY,
+    ONE,
     SUM,
     ZERO,
     Term,
@@ -134,6 +135,28 @@ def live_rows(
             live = body.children[0] if body.op == "Not" else term("Not", body)
             found[some(axes, is_one.get(live, live))] = None
     return tuple(found)
+
+
+def unmarked(context: Context, *normal: Term) -> tuple[Hypothesis, ...]:
+    """That no index in normal forms is one of the negative numbers that it is compared with.
+
+    Such a number marks what a loss leaves out, as labels of −100 do; what is compared with the
+    places of an axis is an index.
+    """
+    equalities = [
+        (node, side, other)
+        for node in subterms(*normal)
+        if node.op == "Equal"
+        for side, other in (node.children, node.children[::-1])
+        if side.op == "Input" and context.inputs.get(str(side.args[0])) == "integer"
+    ]
+    indices = {side for _, side, other in equalities if other.op == "Index"}
+    marked = [
+        node
+        for node, side, other in equalities
+        if side in indices and isinstance(value := (other.args or (0,))[0], Fraction) and value < 0
+    ]
+    return tuple(Hypothesis(term("Not", node), ONE) for node in dict.fromkeys(marked))
 
 
 def live_sums(context: Context, *normal: Term) -> tuple[Hypothesis, ...]:

@@ -572,7 +572,8 @@ class _Pull:
             if not self.context.nonnegative(below) and not self.context.nonnegative(above):
                 candidates.append((part, offset, extent))
             offset = offset + extent
-        *earlier, (last, start, extent) = candidates
+        # An index of an axis without any lies in no part: what is said of it does not matter.
+        *earlier, (last, start, extent) = candidates or [(array.parts[-1], offset - extent, extent)]
         result = self._part(last, index, d, position - start, extent)
         for part, start, extent in reversed(earlier):
             inside = wires.predicate(start + extent - 1 - position)
@@ -596,7 +597,8 @@ class _Pull:
         tiled = min(
             (o.rank - seen for o, seen in zip(array.operands, array.seen, strict=True)), default=0
         )
-        taken = self._taken(index[:tiled])
+        # Also the indices of the result, so that an axis of these is not bound inside.
+        taken = self._taken(index)
         bound: list[str] = []
         groups: list[str] = []
         operands: list[Term] = []

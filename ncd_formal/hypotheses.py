@@ -61,7 +61,8 @@ def condition_text(hypothesis: Hypothesis, context: Context, shapes: Shapes) -> 
     if right is ONE and bound:
         return _row(body, bound, context, shapes) or _Words(context, left).some(bound, body)
     words = _Words(context, left, right)
-    return f"{words.quantified((), 'for all')}{words(left)} = {words(right)}"
+    said = words.truth(left) if right is ONE else f"{words(left)} = {words(right)}"
+    return f"{words.quantified((), 'for all')}{said}"
 
 
 def _row(body: Term, bound: Sequence[str], context: Context, shapes: Shapes) -> str | None:

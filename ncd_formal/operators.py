@@ -151,7 +151,13 @@ def _remainder(a: Term, b: Term) -> Term:
 
 def _less(a: Term, b: Term) -> Term:
     p, q = _whole(a), _whole(b)
-    return term("Less", a, b) if p is None or q is None else wires.predicate(q - p - 1)
+    if p is not None and q is not None:
+        return wires.predicate(q - p - 1)
+    if a.op == b.op == "Constant":
+        (x,), (y,) = a.args, b.args
+        assert isinstance(x, Fraction) and isinstance(y, Fraction)
+        return constant(int(x < y))
+    return term("Less", a, b)
 
 
 def _less_equal(a: Term, b: Term) -> Term:
@@ -160,6 +166,8 @@ def _less_equal(a: Term, b: Term) -> Term:
 
 def _equal(a: Term, b: Term) -> Term:
     p, q = _whole(a), _whole(b)
+    if a.op == b.op == "Constant":
+        return constant(int(a is b))
     if p is None or q is None:
         return term("Equal", a, b)
     difference = p - q

@@ -466,7 +466,8 @@ def _known_truth(judge: Judge, subject: Term) -> bool | None:
     if subject.op == "Not":
         return None if parts[0] is None else not parts[0]
     if subject.op in {"Mul", "And"}:
-        return False if False in parts else True if all(parts) else None
+        # As in Coq, where one part that is not known may be no truth value.
+        return None if None in parts else all(parts)
     return None
 
 

@@ -632,10 +632,11 @@ def _check_matching(
     if lone_left and lone_right:
         near = difflib.get_close_matches(lone_left[0], lone_right, 3, 0.3)
         hint = f"; near: {', '.join(near)}" if near else ""
+        one, other = (near or lone_right)[0], lone_left[0]
         raise InputError(
             f"parameters without a counterpart: {', '.join(lone_left[:5])} on the left, "
-            f"{', '.join(lone_right[:5])} on the right{hint}; say how they correspond with "
-            "parameters"
+            f"{', '.join(lone_right[:5])} on the right{hint}; say how they correspond, as in "
+            f"parameters={{{one!r}: {other!r}}} or --parameter {one}={other}"
         )
 
 

@@ -61,6 +61,7 @@ MAY_LOAD = {
     "frontends/complex_numbers": {"torch"},
     "frontends/coverage": {"torch"},
     "frontends/symbolic": {"torch", "sympy"},
+    "frontends/taken_apart": {"torch"},
     "realize/interpreter": {"torch", "triton"},
     "realize/compilation": {"torch", "triton"},
     "realize/accuracy": {"torch"},

@@ -24,6 +24,7 @@ from ncd_formal.errors import InputError
 
 MATRIX = {"x": "n m"}
 SQUARE = {"x": "n 4"}
+TWO = {"x": "n", "y": "n"}
 
 
 def identity(x: Tensor) -> Tensor:
@@ -126,7 +127,8 @@ REFUSED: dict[str, Case] = {
     "a text": Case("'f' is no function", "f"),
     "a tensor": Case("is no function", torch.ones(2)),
     "a module of Python": Case("is no function", torch),
-    "a class": Case("no input 'x'", nn.Linear),
+    "a class": Case("is a class: give an instance, such as Linear()", nn.Linear),
+    "a class without arguments": Case("such as Named()", Named),
     "a builtin": Case("no input 'x'", len),
     "a function of numbers": Case("only one element", int),
     "any number of inputs": Case("no input 'x'", lambda *x: x[0]),
@@ -303,6 +305,50 @@ def test_programs_without_inputs_are_compared() -> None:
 
     assert prove(ones, lambda: torch.zeros(3) + 1, {}).status == "proved"
     assert prove(ones, lambda: torch.zeros(3), {}).status == "refuted"
+
+
+def test_decimal_numbers_are_what_they_say() -> None:
+    """1 − 0.3 is 0.7, which holds of no two floats."""
+    found = prove(lambda x, y: 0.7 * x + 0.3 * y, lambda x, y: x + 0.3 * (y - x), TWO)
+    assert found.status == "proved"
+    assert any("0.3 is 3/10" in condition for condition in found.conditions)
+
+
+def test_labels_that_a_loss_leaves_out_are_a_condition() -> None:
+    """``cross_entropy`` leaves out labels of −100; its definition has no such labels."""
+
+    def by_definition(x: Tensor, y: Tensor) -> Tensor:
+        return -x.log_softmax(-1).gather(-1, y[:, None]).squeeze(-1).mean()
+
+    found = prove(F.cross_entropy, by_definition, {"input": "n c", "target": "n : int"})
+    assert found.status == "proved"
+    assert "for all i < n: target[i] != -100" in found.conditions
+    unlooked = prove(
+        F.cross_entropy,
+        by_definition,
+        {"input": "n c", "target": "n : int"},
+        find_conditions=False,
+        timeout=5,
+    )
+    assert unlooked.status == "undecided"
+
+
+def test_the_fast_path_of_attention_is_not_what_is_compared() -> None:
+    """It gives NaN in a row without a key, where the operator of the traced path gives 0."""
+
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x: Tensor, pad: Tensor) -> Tensor:
+            out: Tensor = self.inner(x, x, x, key_padding_mask=pad, need_weights=False)[0]
+            return out
+
+    module = Padded().eval().requires_grad_(False)
+    found = prove(module, module, {"x": "b n 4", "pad": "b n : bool"})
+    assert found.status == "proved"
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_functions_over_single_rows_are_read() -> None:

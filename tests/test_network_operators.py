@@ -52,6 +52,8 @@ def complex_arithmetic(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     return w.real, w.imag, z.abs(), (-z).transpose(0, 1).real, z[1:].unsqueeze(0).imag
 
 
+BILINEAR = {"x": "b n", "y": "b m", "w": "c n m"}
+
 Case = tuple[str, Callable[..., Any], dict[str, str]]
 
 CASES: list[Case] = [
@@ -249,6 +251,36 @@ CASES: list[Case] = [
         {"x": "b n", "y": "b n"},
     ),
     ("cross_entropy_of_labels", lambda x, t: F.cross_entropy(x, t), {"x": "n d", "t": "n : int"}),
+    ("kron", lambda x, y: (torch.kron(x, y), x.kron(y[0])), {"x": "b n", "y": "m d"}),
+    (
+        "take_along_dim",
+        lambda x, i: (torch.take_along_dim(x, i, 1), x.take_along_dim(i)),
+        {"x": "b n", "i": "1 m : int"},
+    ),
+    ("bilinear", lambda x, y, w, b: F.bilinear(x, y, w, b), {**BILINEAR, "b": "c"}),
+    ("bilinear_without_bias", lambda x, y, w: torch.bilinear(x, y, w), BILINEAR),
+    (
+        "distances",
+        lambda x, y: (torch.cdist(x, y), torch.cdist(x, y, p=1)),
+        {"x": "b n d", "y": "b m d"},
+    ),
+    ("block_diagonal", lambda x: torch.block_diag(x, x) @ torch.cat((x.mT, x.mT)), X),
+    ("erfc", lambda x: torch.erfc(x) + torch.special.erfc(-x), X),
+    ("xlogy", lambda x, y: torch.xlogy(F.relu(x), y.exp()), {"x": "b n", "y": "b n"}),
+    ("lerp", lambda x, y: x.lerp(y, 0.3) + torch.lerp(x, y, y), {"x": "b n", "y": "b n"}),
+    (
+        "truth_values_compared_with_numbers",
+        lambda m: torch.stack(
+            [m > 0, m >= 0, m < 1, m <= 0, m == 1, m != 1, m.double() > 0.5, m == 2]
+        ),
+        {"m": "b n : bool"},
+    ),
+    (
+        "positions_and_data_as_indices",
+        lambda x, i: x[torch.arange(x.shape[0])[:, None], i, 1],
+        {"x": "b n d+1", "i": "b m : int"},
+    ),
+    ("softplus", lambda x: F.softplus(x) + F.softplus(x, beta=2), X),
     ("addr", lambda z, x, y: torch.addr(z, x, y), {"z": "n m", "x": "n", "y": "m"}),
     ("diag_embed", lambda x: torch.diag_embed(x), {"x": "n m+1"}),
     (
@@ -502,6 +534,17 @@ def test_a_network_is_imported_without_a_condition(
     agrees(program, {"b": 1, "n": 1, "m": 2})
 
 
+def test_positions_of_a_choice_are_distinct() -> None:
+    """What is scattered to them does not meet; to positions that are given it may."""
+
+    def spread(x: Tensor, into: Tensor) -> Tensor:
+        values, positions = x.topk(2, dim=1)
+        return into.scatter(1, positions, values)
+
+    program = import_program(spread, {"x": "n 4", "into": "n 4"})
+    assert [name.split(" at ")[0] for name in program.opaque] == ["topk"]
+
+
 def test_a_mixture_of_experts_is_imported_around_its_choice() -> None:
     program = import_program(Mixture().eval(), {"x": "n 4"})
     assert [name.split(" at ")[0] for name in program.opaque] == ["topk"]
@@ -525,7 +568,8 @@ def test_every_handler_is_listed_and_no_operator_twice() -> None:
         (lambda x: x.asin(), "aten.asin.default", "opaque"),
         (lambda x: torch.addcmul(x, x, x), "aten.addcmul.default", "known"),
         (lambda x: x.sort(1)[0], "aten.sort.default", "opaque"),
-        (lambda x: torch.cdist(x, x), "aten._cdist_forward.default", "opaque"),
+        (lambda x: torch.cdist(x, x), "aten.cdist.default", "known"),
+        (lambda x: torch.erfinv(x), "aten.erfinv.default", "opaque"),
         (lambda x: torch.randperm(5) + x.sum(), "aten.randperm.default", "refused"),
         (lambda x: x.nonzero(), "aten.nonzero.default", "refused"),
         (lambda x: torch.fft.rfft(x).abs(), "aten._fft_r2c.default", "refused"),

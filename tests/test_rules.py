@@ -66,6 +66,7 @@ HARMLESS: Mapping[tuple[str, str], str] = {
     ("maximum-abs", "(no-infinity a)"): _ABSOLUTE,
     ("or-boolean", "(boolean a)"): "not a is a truth value of any number a",
     ("or-boolean", "(boolean b)"): "not b is a truth value of any number b",
+    ("all-witness", "(boolean a)"): "what is known to fail is made of numbers and comparisons",
     ("any-witness", "(boolean a)"): "what is known to hold is made of numbers and comparisons",
     ("rescale-sum", "(no-infinity v)"): _WEIGHT,
     ("rescale-second", "(no-infinity v)"): _WEIGHT,

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -30,6 +32,7 @@ from ncd_formal.arrays import (
     IotaArray,
     Kind,
     NumberArray,
+    OpaqueArray,
     Pointwise,
     Regrouped,
     Reindexed,
@@ -153,15 +156,15 @@ class Site:
         return result if sign > 0 else pointwise("negative", result, origin=self.origin)
 
     def rational(self, value: float) -> Fraction | float:
-        """A float as a number: 1/k where it is the float64 nearest to that, else exactly as it is.
+        """A float as a number: that of small terms it is the float64 nearest to, else as it is.
 
         Reading 0.1 as 1/10 is a condition of the import.
         """
-        if math.isfinite(value) and 0 < abs(value) < 1:
-            k = round(1 / value)
-            if 0 < abs(k) < 10_000 and 1 / k == value and Fraction(value) != Fraction(1, k):
-                self.note(f"constants are exact: {value!r} is {Fraction(1, k)}")
-                return Fraction(1, k)
+        if math.isfinite(value):
+            near = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+            if near and float(near) == value and near != Fraction(value):
+                self.note(f"constants are exact: {value!r} is {near}")
+                return near
         return value
 
     def cast(self, x: Array, kind: Kind) -> Array:
@@ -178,6 +181,9 @@ class Site:
     def truth(self, x: Array) -> Array:
         """Whether each value is not 0, as a boolean array."""
         return x if x.kind == "boolean" else self.apply("not_equal", x, 0)
+
+
+_LARGEST_DENOMINATOR = 10_000
 
 
 def root_of(value: float) -> tuple[int, bool, int] | None:
@@ -312,15 +318,46 @@ _pointwise("minimum", "minimum.default")
 _pointwise("floor_divide", "floor_divide.default", "floor_divide.Scalar")
 _pointwise("remainder", "remainder.Tensor", "remainder.Scalar")
 _pointwise("power", "pow.Tensor_Tensor", "pow.Tensor_Scalar", "pow.Scalar")
-for _name, _function in (
-    ("eq", "equal"),
-    ("ne", "not_equal"),
-    ("lt", "less"),
-    ("le", "less_equal"),
-    ("gt", "greater"),
-    ("ge", "greater_equal"),
-):
-    _pointwise(_function, f"{_name}.Tensor", f"{_name}.Scalar")
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+
+for _name, _function in zip(("eq", "ne", "lt", "le", "gt", "ge"), _COMPARISONS, strict=True):
+
+    @aten(f"{_name}.Tensor", f"{_name}.Scalar")
+    def _compare(site: Site, x: Array, other: Scalar, function: str = _function) -> Array:
+        """A truth value that is compared with a number is itself, its opposite, or settled."""
+        known, held = number_of(other), x
+        while isinstance(held, Pointwise) and held.function == "identity":
+            (held,) = held.operands
+        if held.kind != "boolean" or known is None:
+            return site.apply(function, x, other)
+        compare = _COMPARISONS[function]
+        where_false, where_true = compare(0, known), compare(1, known)
+        if where_false is where_true:
+            return arrays.expand(site.array(where_true), site.shape, site.origin)
+        truth = site.apply("logical_not", held) if where_false else held
+        return arrays.expand(truth, site.shape, site.origin)
+
+
+def number_of(value: Scalar) -> Fraction | None:
+    """A number that is the same everywhere, if it is one."""
+    if isinstance(value, bool | int):
+        return Fraction(value)
+    if isinstance(value, float):
+        return Fraction(value) if math.isfinite(value) else None
+    held = value if isinstance(value, Array) else None
+    while isinstance(held, Pointwise | Reindexed | Regrouped):
+        if isinstance(held, Pointwise) and held.function != "identity":
+            return None
+        held = held.sources[0]
+    number_ = held.value if isinstance(held, NumberArray) else None
+    return Fraction(number_) if isinstance(number_, int | Fraction) else None
 
 
 @aten("add.Tensor", "add.Scalar")
@@ -404,11 +441,40 @@ def _leaky_relu(site: Site, x: Array, negative_slope: Scalar = 0.01) -> Array:
 
 @aten("softplus.default")
 def _softplus(site: Site, x: Array, beta: Scalar = 1, threshold: Scalar = 20) -> Array:
+    """``log(1 + exp(βx))/β``; PyTorch gives x where βx is above the threshold.
+
+    There a threshold of 20 or more makes a difference of less than 3e-9, which is for rounding
+    alone: that it makes none is a condition of the import.
+    """
     scaled = _scaled(site, x, beta)
     soft = site.apply("softplus", scaled)
     if scaled is not x:
         soft = site.apply("divide", soft, beta)
+    if isinstance(threshold, int | float) and threshold >= 20:
+        site.note(f"softplus is log(1 + exp(x)) above its threshold of {threshold} too")
+        return soft
     return site.apply("where", site.apply("greater", scaled, threshold), x, soft)
+
+
+@aten("lerp.Scalar", "lerp.Tensor")
+def _lerp(site: Site, x: Array, end: Array, weight: Scalar) -> Array:
+    step = site.apply("multiply", weight, site.apply("subtract", end, x))
+    return site.apply("add", x, step)
+
+
+@aten("erfc.default", "special_erfc.default")
+def _erfc(site: Site, x: Array) -> Array:
+    return site.apply("subtract", 1, site.apply("erf", x))
+
+
+@aten("xlogy.Tensor", "xlogy.Scalar_Other")
+def _xlogy(site: Site, x: Array, other: Scalar) -> Array:
+    """``x · log y``, and 0 where x is 0, whatever number y is."""
+    other = site.array(other)
+    # A comparison that fails where both sides are numbers, and is undefined where they are not.
+    nothing = site.cast(site.apply("less", other, other), "real")
+    found = site.apply("multiply", x, site.apply("log", other))
+    return site.apply("where", site.apply("equal", x, 0), nothing, found)
 
 
 @aten("clamp.default", "clamp.Tensor", "hardtanh.default", "relu6.default")
@@ -819,8 +885,9 @@ def _pieces(site: Site, x: Array, extents: Iterable[Polynomial], dim: int) -> tu
 
 @aten("cat.default")
 def _cat(site: Site, tensors: Sequence[Array], dim: int = 0) -> Array:
-    # PyTorch skips empty vectors, of whatever rank the others are.
+    # PyTorch skips empty vectors, of whatever rank the others are; no other empty part matters.
     parts = [t for t in tensors if t.shape != (size(0),)] or list(tensors)
+    parts = [t for t in parts if t.shape[_axis(t, dim)] is not size(0)] or parts[:1]
     return arrays.concatenate([site.cast(p, site.kind) for p in parts], dim, site.origin)
 
 
@@ -1017,13 +1084,26 @@ def _index(site: Site, x: Array, indices: Sequence[Array | None]) -> Array:
             _note_range(site, [x.shape[k] for k in where])
         return arrays.reindex(x, into, site.origin)
     _note_range(site, [x.shape[k] for k in where])
-    result = arrays.permute(x, [*where, *rest], site.origin)
-    for _ in block:
-        result = arrays.unsqueeze(result, 0, site.origin)
-    for each in ids:
-        while each.rank < result.rank:
-            each = arrays.unsqueeze(each, -1, site.origin)
-        result = _take(site, result, each, len(block))
+    # Those that are affine are read where they are; the others are chosen by, one by one.
+    chosen = [k for k, form in zip(where, forms, strict=True) if form is None]
+    sources = [*chosen, *rest]
+    domain = (*block, *(x.shape[k] for k in sources))
+    rows, starts = list[tuple[Polynomial, ...]](), list[Polynomial]()
+    for k in range(x.rank):
+        own = [size(int(k == source)) for source in sources]
+        start, steps = size(0), (size(0),) * len(block)
+        if k not in sources:
+            form = forms[where.index(k)]
+            assert form is not None
+            start, steps = form
+        rows.append((*steps, *own))
+        starts.append(start)
+    result = arrays.reindex(x, StrideMap(domain, x.shape, tuple(rows), tuple(starts)), site.origin)
+    for k in chosen:
+        position = ids[where.index(k)]
+        while position.rank < result.rank:
+            position = arrays.unsqueeze(position, -1, site.origin)
+        result = _take(site, result, position, len(block))
     order = list(range(len(block), result.rank))
     order[at:at] = range(len(block))
     return arrays.permute(result, order, site.origin)
@@ -1060,6 +1140,11 @@ def _gather(site: Site, x: Array, dim: int, index: Array) -> Array:
         if k != dim and extent is not x.shape[k]:
             site.require(x.shape[k] - extent)
             x = arrays.affine(x, k, extent, origin=site.origin)
+    return values_at(site, x, dim, index)
+
+
+def values_at(site: Site, x: Array, dim: int, index: Array) -> Array:
+    """``out[…, i, …] = x[…, index[…, i, …], …]``."""
     order = [*(k for k in range(x.rank) if k != dim), dim]
     rows = arrays.unsqueeze(arrays.permute(x, order, site.origin), dim, site.origin)
     return _take(site, rows, arrays.unsqueeze(index, -1, site.origin), -1)
@@ -1118,20 +1203,44 @@ def _placed(
             site, x, arrays.expand(source, shape, site.origin), dim, first, first + extent
         )
     alone = index.shape[dim if index.rank == x.rank else 0] is size(1)
-    if mode == "replace" and source.rank and not alone:
+    once = alone or (index.rank == x.rank and _are_distinct(index, dim))
+    if mode == "replace" and source.rank and not once:
         raise UnsupportedError("an index that may occur twice")
     _note_range(site, [x.shape[dim]])
-    chosen = _meets(site, x, dim, index)
+    chosen = _whole_rank(site, _meets(site, x, dim, index), x.rank + 1)
     source = _spread_along(site, source, dim) if source.rank else source
+    taken = arrays.reduce("Any", chosen, (-1,), site.origin)
     if mode == "replace" and (alone or not source.rank):
-        taken = arrays.reduce("Any", _whole_rank(site, chosen, x.rank + 1), (-1,), site.origin)
         value = arrays.choose(source, -1, 0, site.origin) if source.rank else source
         return site.apply("where", taken, value, x)
-    nothing = replace(site.array(0 if mode == "add" else -math.inf), kind=source.kind)
+    nothing = replace(site.array(-math.inf if mode == "max" else 0), kind=source.kind)
     spread = site.apply("where", chosen, source, nothing)
-    monoid, function = ("Sum", "add") if mode == "add" else ("Max", "maximum")
+    monoid, function = ("Max", "maximum") if mode == "max" else ("Sum", "add")
     spread = _whole_rank(site, spread, x.rank + 1)
-    return site.apply(function, x, arrays.reduce(monoid, spread, (-1,), site.origin))
+    total = arrays.reduce(monoid, spread, (-1,), site.origin)
+    # Into zeros, what is added replaces where no index occurs twice.
+    if mode != "replace" or number_of(x) == 0:
+        return site.apply(function, x, total)
+    return site.apply("where", taken, total, x)
+
+
+def _are_distinct(index: Array, dim: int) -> bool:
+    """Whether no index occurs twice along ``dim``: they are positions of a choice or an order."""
+    while isinstance(index, Reindexed | Pointwise):
+        if isinstance(index, Pointwise):
+            if index.function != "identity":
+                return False
+            (index,) = index.operands
+            continue
+        into = index.map
+        origins = [into.source_of(j) for j in range(len(into.codomain))]
+        if dim not in origins or len(into.domain) != len(into.codomain):
+            return False
+        index, dim = index.source, origins.index(dim)
+    chosen = isinstance(index, OpaqueArray) and re.fullmatch(
+        r"aten\.(topk|sort)\..*#1", index.operator
+    )
+    return bool(chosen) and dim == index.rank - 1
 
 
 def _whole_rank(site: Site, x: Array, rank: int) -> Array:
@@ -1422,6 +1531,16 @@ def _vector_norm(
         return site.apply("sqrt", _fold(site, "Sum", site.apply("square", x), dim, keepdim))
     total = _fold(site, "Sum", site.apply("power", sizes, ord), dim, keepdim)
     return site.apply("power", total, site.apply("inverse", ord))
+
+
+@aten("cdist.default", "_cdist_forward.default")
+def _cdist(
+    site: Site, x1: Array, x2: Array, p: float = 2, compute_mode: int | None = None
+) -> Array:
+    """The norm of every difference of two rows; how it is computed is a matter of rounding."""
+    rows = arrays.unsqueeze(x1, -2, site.origin)
+    columns = arrays.unsqueeze(x2, -3, site.origin)
+    return _vector_norm(site, site.apply("subtract", rows, columns), p, [-1])
 
 
 # Softmax and norms -----------------------------------------------------------------------------

@@ -257,6 +257,8 @@ _MACHINERY = (
     _PACKAGE,
 )
 _OPERATORS = f"{_TORCH}/_ops.py"
+# Every call of a function of torch goes through it on its way.
+_REPLACEMENTS = f"{_PACKAGE}/frontends/taken_apart.py"
 # Model code that happens to live inside torch: its branches are the program's own.
 _MODELS = (f"{_TORCH}/nn/modules/", f"{_TORCH}/nn/functional.py")
 
@@ -321,6 +323,9 @@ class Recorder:
             filename = code.co_filename
             if code.co_name in _LAYOUT:
                 return
+            if filename == _REPLACEMENTS:
+                frame = frame.f_back
+                continue
             if filename.startswith(_PACKAGE):
                 break
             if not asked_by and not filename.startswith(_MACHINERY):

@@ -55,6 +55,7 @@ from ncd_formal.frontends.symbolic import (
     is_program_file,
     operator_name,
 )
+from ncd_formal.frontends.taken_apart import TakenApart
 from ncd_formal.sizes import Polynomial, size
 from ncd_formal.strides import Shape, show_shape
 
@@ -83,6 +84,8 @@ def import_program(
         return target.to_program(_parsed(inputs or {}), context)
     if not callable(target):
         raise InputError(f"{target!r} is no function, module or morphism")
+    if isinstance(target, type) and issubclass(target, torch.nn.Module):
+        raise InputError(f"{_name(target)} is a class: give an instance, such as {_name(target)}()")
     caller = _Caller(target, declarations(target, inputs))
     exported, recorder = _export(caller, context)
     return _Importer(caller, exported, recorder, context).program()
@@ -205,7 +208,7 @@ class _Caller(torch.nn.Module):
         own.update((name, given[name]) for name in own if name in given)
         arguments = tuple(_exact(tensors[name]) for name in self.declared)
         state = {name: _exact(tensor) for name, tensor in own.items()}
-        with torch.no_grad(), _in_float64():
+        with torch.no_grad(), _in_float64(), _without_fast_path():
             result = torch.func.functional_call(self, state, arguments)
         leaves = [leaf for leaf in pytree.tree_leaves(result) if leaf is not None]
         return tuple(
@@ -239,6 +242,21 @@ def _in_float64() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """PyTorch's modules of attention as their Python text says, as they are traced.
+
+    Their fast path gives NaN where the operator that they otherwise call gives 0: in a row without
+    a key.
+    """
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
 def _exact(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor.clone()
 
@@ -266,7 +284,7 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
         for shape in shapes
     )
     recorder = Recorder(aten.ATEN)
-    with _quiet(), _lines(), _symbolic_math(caller), recorder.recording():
+    with _quiet(), _lines(), _symbolic_math(caller), TakenApart(), recorder.recording():
         try:
             exported = torch.export.export(
                 caller, examples, dynamic_shapes=(dynamic,) if dynamic else None, strict=False

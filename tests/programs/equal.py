@@ -4,8 +4,8 @@
 windows by affine indices, and the definitions of softmax, the norms and attention.  ``LATER``
 needs more of the operators that vision and language models export.
 
-Roots of sizes are written ``d ** 0.5``: ``math.sqrt(d)`` makes plain ``torch.export`` fix d, see
-``SPECIALISING``, whose pairs are as equal as the others.
+Roots of sizes are mostly written ``d ** 0.5``: ``math.sqrt(d)``, like what is at the end of the
+file, makes plain ``torch.export`` fix a size that the pair leaves open.
 """
 
 # A power of a size, ``d ** -0.5``, has no type that mypy can tell.
@@ -23,10 +23,8 @@ from . import Pair, Sides, collector
 
 PAIRS: list[Pair] = []
 LATER: list[Pair] = []
-SPECIALISING: list[Pair] = []
 pair = collector(PAIRS)
 later = collector(LATER)
-specialising = collector(SPECIALISING)
 
 
 # Common definitions
@@ -3211,7 +3209,7 @@ def maximum_pooling_is_maximum_of_blocks() -> Sides:
     return left, right
 
 
-@later(
+@pair(
     q="b h n d",
     k="b h m d",
     v="b h m d",
@@ -3309,6 +3307,353 @@ def roll_is_cat_of_slices() -> Sides:
     return left, right
 
 
+# As other users write them
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def causal_with_an_offset_two_ways() -> Sides:
+    """Query i sees keys up to i + 2: by comparing positions, and by a triangle of −∞ added."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i, j = torch.arange(q.shape[-2]).unsqueeze(1), torch.arange(k.shape[-2]).unsqueeze(0)
+        scores = torch.einsum("bhid,bhjd->bhij", q, k) / q.shape[-1] ** 0.5
+        return torch.where(j > i + 2, float("-inf"), scores).softmax(-1).matmul(v)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        shape = (q.shape[-2], k.shape[-2])
+        mask = torch.full(shape, float("-inf"), dtype=q.dtype).triu(diagonal=3)
+        return F.softmax(q @ k.mT / q.shape[-1] ** 0.5 + mask, dim=-1) @ v
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", prefix="b : int")
+def prefix_masks_two_idioms() -> Sides:
+    """All see the prefix, and what is not after them: a union, and what neither has."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, prefix: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        seen = (i <= i[:, None])[None] | (i < prefix[:, None, None])
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return scores.masked_fill(~seen[:, None], float("-inf")).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, prefix: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2]).view(1, 1, -1)
+        hidden = torch.logical_and(i > i.mT, i >= prefix.view(-1, 1, 1))
+        return F.scaled_dot_product_attention(q, k, v, hidden.logical_not().unsqueeze(1))
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", ids="b n : int")
+def documents_two_idioms() -> Sides:
+    """Causal within a document: equal ids, and no two that differ."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, ids: Tensor) -> Tensor:
+        n = q.shape[-2]
+        same = (ids[:, :, None] == ids[:, None, :]) & torch.ones(n, n, dtype=torch.bool).tril()
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        return scores.masked_fill(~same[:, None], float("-inf")).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, ids: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        hidden = ids.unsqueeze(-1).ne(ids.unsqueeze(-2)).logical_or(i > i.unsqueeze(-1))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=~hidden[:, None])
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d", lengths="b : int", assume=("lengths >= 1",))
+def padding_by_a_finite_number() -> Sides:
+    """−10⁹ added to masked scores stands for −∞."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Tensor:
+        beyond = (torch.arange(k.shape[-2]) >= lengths[:, None]).to(q.dtype)
+        scores = q @ k.mT / q.shape[-1] ** 0.5 + beyond[:, None, None] * -1e9
+        return scores.softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor) -> Tensor:
+        b, h, n, m = (*q.shape[:3], k.shape[2])
+        kept = torch.arange(m).expand(b, m) < lengths.unsqueeze(1)
+        mask = kept.view(b, 1, 1, m).expand(-1, h, n, -1)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def softcapped_scores_two_styles() -> Sides:
+    """30·tanh(s/30) below a causal mask."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = 30.0 * torch.tanh(q @ k.mT / q.shape[-1] ** 0.5 / 30.0)
+        future = torch.ones(scores.shape[-2], scores.shape[-1]).triu(1).bool()
+        return scores.masked_fill(future, float("-inf")).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = torch.einsum("bhid,bhjd->bhij", q, k) * q.shape[-1] ** -0.5
+        scores = scores.div(30.0).tanh().mul(30.0)
+        seen = torch.arange(scores.shape[-1]) <= torch.arange(scores.shape[-2])[:, None]
+        return torch.where(seen, scores, float("-inf")).softmax(-1) @ v
+
+    return left, right
+
+
+@pair(q="b n d", k="b 2*m d", v="b 2*m d")
+def ring_attention_of_two_steps() -> Sides:
+    """Keys arrive in two halves; a running maximum, sum and output are carried, from −∞."""
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        total, out = torch.zeros_like(q[..., :1]), torch.zeros_like(q)
+        largest = torch.full_like(total, float("-inf"))
+        for keys, values in zip(k.chunk(2, dim=-2), v.chunk(2, dim=-2), strict=True):
+            scores = q @ keys.mT / q.shape[-1] ** 0.5
+            larger = torch.maximum(largest, scores.amax(-1, keepdim=True))
+            weights, kept = torch.exp(scores - larger), torch.exp(largest - larger)
+            out, total = kept * out + weights @ values, kept * total + weights.sum(-1, True)
+            largest = larger
+        return out / total
+
+    return sdpa, right
+
+
+@pair(q="b n d", old_k="b p d", old_v="b p d", k="b n d", v="b n d")
+def cached_keys_and_new_ones() -> Sides:
+    """New queries see all cached keys and the new ones up to their own."""
+
+    def left(q: Tensor, old_k: Tensor, old_v: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys, values = torch.cat([old_k, k], 1), torch.cat([old_v, v], 1)
+        last = torch.arange(q.shape[1])[:, None] + old_k.shape[1]
+        mask = torch.arange(keys.shape[1])[None] <= last
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+
+    def right(q: Tensor, old_k: Tensor, old_v: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q = q * q.shape[-1] ** -0.5
+        old, new = (q @ old_k.mT).exp(), (q @ k.mT).exp().tril()
+        return (old @ old_v + new @ v) / (old.sum(-1, True) + new.sum(-1, True))
+
+    return left, right
+
+
+@pair(logits="n c", labels="n : int", assume=("labels < c",))
+def cross_entropy_gathers_log_probabilities() -> Sides:
+    """The mean of −log p at the labels, none of which is the one that is left out."""
+
+    def left(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels)
+
+    def right(logits: Tensor, labels: Tensor) -> Tensor:
+        return -logits.log_softmax(-1).gather(-1, labels[:, None]).squeeze(-1).mean()
+
+    return left, right
+
+
+@pair(p="n c", q="n c")
+def divergence_of_log_probabilities() -> Sides:
+    """KL divergence by the library, summed over classes and averaged over rows."""
+
+    def left(p: Tensor, q: Tensor) -> Tensor:
+        logs = p.log_softmax(-1), q.log_softmax(-1)
+        return F.kl_div(*logs, reduction="batchmean", log_target=True)
+
+    def right(p: Tensor, q: Tensor) -> Tensor:
+        gap = q.log_softmax(-1) - p.log_softmax(-1)
+        return (q.softmax(-1) * gap).sum() / p.shape[0]
+
+    return left, right
+
+
+@pair(x="b 4 n+2 m+2", depth="4 1 3 3", point="o 4 1 1")
+def separable_convolution_merges() -> Sides:
+    """A depthwise convolution and a pointwise one are one of products of their kernels."""
+
+    def left(x: Tensor, depth: Tensor, point: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(x, depth, groups=4), point)
+
+    def right(x: Tensor, depth: Tensor, point: Tensor) -> Tensor:
+        return F.conv2d(x, torch.einsum("oc,ckl->ockl", point[:, :, 0, 0], depth[:, 0]))
+
+    return left, right
+
+
+@pair(x="b 3 2*n 2*m")
+def average_pooling_is_a_convolution() -> Sides:
+    """The mean of 2 × 2 blocks has four weights of ¼."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    def right(x: Tensor) -> Tensor:
+        kernel = torch.full((3, 1, 2, 2), 0.25, dtype=x.dtype)
+        return F.conv2d(x, kernel, stride=2, groups=3)
+
+    return left, right
+
+
+@pair(x="b 4*c n m")
+def pixel_shuffle_by_permuting() -> Sides:
+    """Four channels become a block of 2 × 2."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, 2)
+
+    def right(x: Tensor) -> Tensor:
+        blocks = x.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3)
+        return blocks.flatten(4, 5).flatten(2, 3)
+
+    return left, right
+
+
+@pair(x="b c n+1")
+def batch_norm_of_a_batch_by_hand() -> Sides:
+    """In training without stored statistics, those of the batch."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, training=True)
+
+    def right(x: Tensor) -> Tensor:
+        centred = x - x.mean((0, 2), keepdim=True)
+        return centred / (x.var((0, 2), keepdim=True, correction=0) + 1e-5).sqrt()
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def normed_queries_and_keys() -> Sides:
+    """Attention of cosines, their norms taken out of the product."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = F.normalize(q, dim=-1) * 8, F.normalize(k, dim=-1) * 8
+        return F.scaled_dot_product_attention(q, k, v, scale=1.0)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        norms = [torch.linalg.vector_norm(x, dim=-1).clamp_min(1e-12) for x in (q, k)]
+        cosines = q @ k.mT / (norms[0][..., None] * norms[1][..., None, :])
+        return torch.softmax(64 * cosines, dim=-1) @ v
+
+    return left, right
+
+
+@pair(x="b n d", y="b m d")
+def distances_by_the_library() -> Sides:
+    """|x − y|² = |x|² + |y|² − 2·x·y, and the library takes the root."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cdist(x, y) ** 2
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None]
+        return squares - 2 * x @ y.mT
+
+    return left, right
+
+
+@pair(a="n m", b="p q", x="m q")
+def kronecker_product_applied() -> Sides:
+    """(A ⊗ B) vec X = vec(A X Bᵀ), in row-major order."""
+
+    def left(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return torch.kron(a, b) @ x.reshape(-1)
+
+    def right(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return (a @ x @ b.T).reshape(-1)
+
+    return left, right
+
+
+@pair(x="b n", y="b m", w="o n m", bias="o")
+def bilinear_layer_by_einsum() -> Sides:
+    """x W y for every output."""
+
+    def left(x: Tensor, y: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return F.bilinear(x, y, w, bias)
+
+    def right(x: Tensor, y: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return torch.einsum("bi,oij,bj->bo", x, w, y) + bias
+
+    return left, right
+
+
+@pair(x="n m")
+def block_diagonal_product() -> Sides:
+    """Blocks of a diagonal multiply one by one."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.block_diag(x, x) @ torch.cat([x.T, x.T])
+
+    def right(x: Tensor) -> Tensor:
+        return torch.cat([x @ x.T, x @ x.T])
+
+    return left, right
+
+
+@pair(x="b n")
+def temperature_is_a_power_of_probabilities() -> Sides:
+    """softmax(x/t) is softmax(x) to the 1/t, normalised."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.softmax(x / 0.7, dim=-1)
+
+    def right(x: Tensor) -> Tensor:
+        powers = torch.softmax(x, dim=-1) ** (1 / 0.7)
+        return powers / powers.sum(-1, keepdim=True)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def moving_average_of_decimals() -> Sides:
+    """x + 0.3·(y − x) = 0.7·x + 0.3·y."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return x.lerp(y, 0.3)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return 0.7 * x + 0.3 * y
+
+    return left, right
+
+
+@pair(x="b n", assume=("n >= 2",))
+def softmax_of_the_largest_two() -> Sides:
+    """What is chosen is one function's affair, what is made of it another's."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.softmax(torch.topk(x, 2).values, dim=-1)
+
+    def right(x: Tensor) -> Tensor:
+        weights = x.topk(k=2, dim=1, largest=True, sorted=True)[0].exp()
+        return weights / weights.sum(-1, keepdim=True)
+
+    return left, right
+
+
+@pair(x="b n", kept="b n : bool")
+def dropout_by_a_given_mask() -> Sides:
+    """A truth value times x, and a choice that compares it with 0."""
+
+    def left(x: Tensor, kept: Tensor) -> Tensor:
+        return x * kept / 0.8
+
+    def right(x: Tensor, kept: Tensor) -> Tensor:
+        return torch.where(kept > 0, x / 0.8, torch.zeros_like(x))
+
+    return left, right
+
+
+@pair(x="b n")
+def mish_by_definition() -> Sides:
+    """x·tanh(softplus(x)), the softplus as a logarithm."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.mish(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x * torch.tanh(F.softplus(x))
+
+    return left, right
+
+
 # Equal, but plain torch.export fixes a size that the pair leaves open
 
 
@@ -3322,7 +3667,7 @@ def attention_with_math_sqrt() -> Sides:
     return left, sdpa
 
 
-@specialising(x="b c n+k", w="o c k+1")
+@pair(x="b c n+k", w="o c k+1")
 def conv1d_as_unfold_of_any_width() -> Sides:
     """Tensor.unfold fixes the width of its window."""
 
@@ -3335,7 +3680,7 @@ def conv1d_as_unfold_of_any_width() -> Sides:
     return left, right
 
 
-@specialising(a="n m", b="m p", c="p r", d="r s")
+@pair(a="n m", b="m p", c="p r", d="r s")
 def matmul_chain_by_multi_dot() -> Sides:
     """multi_dot chooses an order by comparing the sizes it is traced with."""
 

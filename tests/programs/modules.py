@@ -636,6 +636,319 @@ def batch_norm_folds_into_convolution_module() -> Sides:
     return NormedConvolution, FoldedConvolution
 
 
+class EncoderLayer(nn.Module):
+    """PyTorch's own encoder layer, with its norms first and GELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, HIDDEN, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        return out
+
+
+class EncoderLayerByHand(nn.Module):
+    """The same with a packed projection, heads by a view, and the softmax written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+        self.up = nn.Linear(WIDTH, HIDDEN)
+        self.down = nn.Linear(HIDDEN, WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH)
+        self.norm2 = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        heads = self.qkv(self.norm1(x)).view(b, n, 3, HEADS, -1)
+        q, k, v = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        weights = torch.softmax(q @ k.transpose(2, 3) / math.sqrt(WIDTH // HEADS), dim=-1)
+        x = x + self.out((weights @ v).transpose(1, 2).reshape(b, n, WIDTH))
+        out: Tensor = x + self.down(F.gelu(self.up(self.norm2(x))))
+        return out
+
+
+ENCODER = {
+    "layer.self_attn.in_proj_weight": "qkv.weight",
+    "layer.self_attn.in_proj_bias": "qkv.bias",
+    "layer.self_attn.out_proj.weight": "out.weight",
+    "layer.self_attn.out_proj.bias": "out.bias",
+    "layer.linear1.weight": "up.weight",
+    "layer.linear1.bias": "up.bias",
+    "layer.linear2.weight": "down.weight",
+    "layer.linear2.bias": "down.bias",
+    "layer.norm1.weight": "norm1.weight",
+    "layer.norm1.bias": "norm1.bias",
+    "layer.norm2.weight": "norm2.weight",
+    "layer.norm2.bias": "norm2.bias",
+}
+
+
+@pair(x=f"b n {WIDTH}", parameters=ENCODER)
+def encoder_layer_by_hand() -> Sides:
+    """nn.TransformerEncoderLayer in evaluation, written out."""
+    return EncoderLayer, EncoderLayerByHand
+
+
+class PaddedAttention(nn.Module):
+    """PyTorch's own attention module with a padding mask, and what it gives where a key is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+
+    def forward(self, x: Tensor, gone: Tensor) -> Tensor:
+        out: Tensor = self.inner(x, x, x, key_padding_mask=gone, need_weights=False)[0]
+        return out
+
+
+class PaddedAttentionByHand(FullAttention):
+    """The same with masked scores chosen to be −∞, and the scale on queries."""
+
+    def forward(self, x: Tensor, gone: Tensor) -> Tensor:  # type: ignore[override]
+        q, k, v = (
+            layer(x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        scores = (q * (WIDTH // HEADS) ** -0.5) @ k.mT
+        scores = torch.where(gone[:, None, None, :], float("-inf"), scores)
+        out: Tensor = self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return out
+
+
+@pair(
+    x=f"b n {WIDTH}",
+    gone="b n : bool",
+    parameters={
+        "inner.in_proj_weight": "cat(q.weight, k.weight, v.weight)",
+        "inner.in_proj_bias": "cat(q.bias, k.bias, v.bias)",
+        "inner.out_proj.weight": "out.weight",
+        "inner.out_proj.bias": "out.bias",
+    },
+)
+def multihead_attention_with_padding() -> Sides:
+    """nn.MultiheadAttention with key_padding_mask, where a key is left in every row."""
+    return PaddedAttention, PaddedAttentionByHand
+
+
+class LatentAttention(nn.Module):
+    """Causal attention whose keys and values are linear in a normed latent row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(WIDTH, HEADS * 4, bias=False)
+        self.latent = nn.Linear(WIDTH, 5, bias=False)
+        self.norm = nn.RMSNorm(5, eps=1e-6)
+        self.kv = nn.Linear(5, HEADS * 7, bias=False)
+        self.out = nn.Linear(HEADS * 3, WIDTH, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q = self.q(x).view(b, n, HEADS, 4).transpose(1, 2)
+        kv = self.kv(self.norm(self.latent(x))).view(b, n, HEADS, 7).transpose(1, 2)
+        k, v = kv.split([4, 3], dim=-1)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).reshape(b, n, -1))
+        return out
+
+
+class LatentAttentionAbsorbed(LatentAttention):
+    """The same on latent rows alone: both projections go to the other side."""
+
+    def absorbed(self) -> Tensor:
+        """The weights of keys and of values, by head."""
+        return self.kv.weight.view(HEADS, 7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        weight = self.absorbed()
+        q = torch.einsum("bnhd,hdr->bnhr", self.q(x).view(b, n, HEADS, 4), weight[:, :4])
+        rows = self.norm(self.latent(x))
+        scores = torch.einsum("bnhr,bmr->bhnm", q, rows) * 0.5
+        scores = scores + torch.full((n, n), float("-inf")).triu(1)
+        heads = torch.einsum("bhnm,bmr->bnhr", scores.softmax(-1), rows)
+        out: Tensor = self.out(torch.einsum("bnhr,hvr->bnhv", heads, weight[:, 4:]).flatten(2))
+        return out
+
+
+@pair(x=f"b n {WIDTH}")
+def latent_attention_absorbed_module() -> Sides:
+    """Scores and values by latent rows: (W k)·q = k·(Wᵀ q), and Σ p (W c) = W Σ p c."""
+    return LatentAttention, LatentAttentionAbsorbed
+
+
+class Experts(nn.Module):
+    """A dense mixture of four experts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(WIDTH, 4, bias=False)
+        self.up = nn.Parameter(torch.zeros(4, HIDDEN, WIDTH))
+        self.down = nn.Parameter(torch.zeros(4, WIDTH, HIDDEN))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.silu(torch.einsum("bnd,efd->bnef", x, self.up))
+        return torch.einsum("bne,bnef,edf->bnd", self.gate(x).softmax(-1), hidden, self.down)
+
+
+class ExpertsInALoop(Experts):
+    """The same expert by expert."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shares = torch.softmax(self.gate(x), dim=-1)
+        out = torch.zeros_like(x)
+        for e in range(4):
+            out = out + shares[..., e : e + 1] * (F.silu(x @ self.up[e].T) @ self.down[e].T)
+        return out
+
+
+@pair(x=f"b n {WIDTH}")
+def experts_in_a_loop() -> Sides:
+    """A contraction over experts is the sum over them."""
+    return Experts, ExpertsInALoop
+
+
+class TransposedMlp(nn.Module):
+    """Weights with inputs first, as in GPT-2, and its own GELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c_fc = nn.Parameter(torch.zeros(WIDTH, HIDDEN))
+        self.c_proj = nn.Parameter(torch.zeros(HIDDEN, WIDTH))
+        self.b_fc = nn.Parameter(torch.zeros(HIDDEN))
+        self.b_proj = nn.Parameter(torch.zeros(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.addmm(self.b_fc, x.view(-1, WIDTH), self.c_fc)
+        inner = math.sqrt(2.0 / math.pi) * (h + 0.044715 * torch.pow(h, 3.0))
+        h = 0.5 * h * (1.0 + torch.tanh(inner))
+        return torch.addmm(self.b_proj, h, self.c_proj).view(x.shape)
+
+
+class TanhMlp(Mlp):
+    """Two linear layers with the approximate GELU between them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down(F.gelu(self.up(x), approximate="tanh"))
+        return out
+
+
+@pair(
+    x=f"b n {WIDTH}",
+    parameters={
+        "c_fc": "up.weight.T",
+        "c_proj": "down.weight.T",
+        "b_fc": "up.bias",
+        "b_proj": "down.bias",
+    },
+)
+def mlp_with_transposed_weights() -> Sides:
+    """The weights of one side are those of the other, transposed."""
+    return TransposedMlp, TanhMlp
+
+
+class Branches(nn.Module):
+    """A convolution, a pointwise one and the identity side by side, as RepVGG trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(4, 4, 3, padding=1)
+        self.point = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.wide(x) + self.point(x) + x
+        return out
+
+
+class BranchesMerged(Branches):
+    """The same as one convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        eye = torch.eye(4, dtype=x.dtype)[:, :, None, None]
+        weight = self.wide.weight + F.pad(self.point.weight + eye, (1, 1, 1, 1))
+        assert self.wide.bias is not None
+        assert self.point.bias is not None
+        return F.conv2d(x, weight, self.wide.bias + self.point.bias, padding=1)
+
+
+@pair(x="b 4 n m")
+def branches_merge_into_a_convolution() -> Sides:
+    """A pointwise kernel and the identity are kernels with a margin of zeros."""
+    return Branches, BranchesMerged
+
+
+class ChannelsLast(nn.Module):
+    """A block of ConvNeXt, its norm and its layers on the last axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=1e-6)
+        self.mlp = Mlp()
+        self.gamma = nn.Parameter(torch.zeros(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.depth(x).permute(0, 2, 3, 1)
+        out: Tensor = x + (self.mlp(self.norm(y)) * self.gamma).permute(0, 3, 1, 2)
+        return out
+
+
+class ChannelsFirst(ChannelsLast):
+    """The same on the axis of channels, by pointwise convolutions, the scale in the last one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, up, down = self.depth(x), self.mlp.up, self.mlp.down
+        centred = y - y.mean(1, keepdim=True)
+        y = centred / torch.sqrt(centred.pow(2).mean(1, keepdim=True) + 1e-6)
+        y = self.norm.weight[:, None, None] * y + self.norm.bias[:, None, None]
+        y = F.gelu(F.conv2d(y, up.weight[:, :, None, None], up.bias))
+        weight = self.gamma[:, None] * down.weight
+        return x + F.conv2d(y, weight[:, :, None, None], self.gamma * down.bias)
+
+
+@pair(x=f"b {WIDTH} n m")
+def channels_first_and_last() -> Sides:
+    """Layers on one axis are natural in the others, wherever it stands."""
+    return ChannelsLast, ChannelsFirst
+
+
+class Recurrent(nn.Module):
+    """PyTorch's own cell of an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        out: tuple[Tensor, Tensor] = self.cell(x, (h, c))
+        return out
+
+
+class RecurrentByHand(Recurrent):
+    """The same by its equations."""
+
+    def gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        """The sums of input, forget, cell and output gates."""
+        cell = self.cell
+        sums = x @ cell.weight_ih.T + cell.bias_ih + h @ cell.weight_hh.T + cell.bias_hh
+        return sums.chunk(4, dim=-1)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        i, f, g, o = self.gates(x, h)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return o.sigmoid() * torch.tanh(c), c
+
+
+@pair(x=f"b {WIDTH}", h=f"b {WIDTH}", c=f"b {WIDTH}")
+def lstm_cell_by_hand() -> Sides:
+    """nn.LSTMCell by its equations, two outputs."""
+    return Recurrent, RecurrentByHand
+
+
 @later(x=f"b n {WIDTH}", assume=("n <= 64",))
 def causal_mask_from_a_buffer() -> Sides:
     """The buffer holds a triangle of side 64, so that lengths up to 64 are causal."""

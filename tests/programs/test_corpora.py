@@ -31,7 +31,6 @@ from . import (
 EQUAL = [
     *equal.PAIRS,
     *equal.LATER,
-    *equal.SPECIALISING,
     *modules.PAIRS,
     *modules.EXPRESSED,
     *modules.LATER,

@@ -28,10 +28,21 @@ from .equal import (
     turned,
 )
 from .modules import (
+    ENCODER,
+    Branches,
+    ChannelsFirst,
+    ChannelsLast,
     CrossAttention,
+    EncoderLayer,
+    EncoderLayerByHand,
+    Experts,
     FoldedConvolution,
     HalfRotatedAttention,
+    LatentAttention,
+    LatentAttentionAbsorbed,
     NormedConvolution,
+    Recurrent,
+    RecurrentByHand,
     RotaryAttention,
     WeightedAttention,
 )
@@ -2642,3 +2653,281 @@ def repeat_of_each_element() -> Sides:
         return x.repeat_interleave(3, 1)
 
     return left, right
+
+
+# As other users get it wrong
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", prefix="b : int")
+def prefix_one_longer() -> Sides:
+    """The prefix ends before its length, not at it."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, prefix: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        seen = (i <= i[:, None])[None] | (i < prefix[:, None, None])
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None])
+
+    def right(q: Tensor, k: Tensor, v: Tensor, prefix: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        seen = (i <= i[:, None])[None] | (i <= prefix[:, None, None])
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, None])
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", ids="b n : int")
+def documents_causal_the_other_way() -> Sides:
+    """Keys before the query are hidden, and not those after it."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, ids: Tensor) -> Tensor:
+        n = q.shape[-2]
+        same = (ids[:, :, None] == ids[:, None, :]) & torch.ones(n, n, dtype=torch.bool).tril()
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=same[:, None])
+
+    def right(q: Tensor, k: Tensor, v: Tensor, ids: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        hidden = ids.unsqueeze(-1).ne(ids.unsqueeze(-2)).logical_or(i < i.unsqueeze(-1))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=~hidden[:, None])
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def softcap_with_two_caps() -> Sides:
+    """What is divided by 30 is multiplied by 29."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (torch.tanh(q @ k.mT / 30) * 30).softmax(-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (torch.tanh(q @ k.mT / 30) * 29).softmax(-1) @ v
+
+    return left, right
+
+
+@pair(q="b n d", k="b 2*m d", v="b 2*m d")
+def ring_without_rescaling_the_output() -> Sides:
+    """The sum is rescaled to the new maximum, and the output is not."""
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        total, out = torch.zeros_like(q[..., :1]), torch.zeros_like(q)
+        largest = torch.full_like(total, float("-inf"))
+        for keys, values in zip(k.chunk(2, dim=-2), v.chunk(2, dim=-2), strict=True):
+            scores = q @ keys.mT / q.shape[-1] ** 0.5
+            larger = torch.maximum(largest, scores.amax(-1, keepdim=True))
+            weights, kept = torch.exp(scores - larger), torch.exp(largest - larger)
+            out, total = out + weights @ values, kept * total + weights.sum(-1, True)
+            largest = larger
+        return out / total
+
+    return sdpa, right
+
+
+@pair(logits="n c", labels="n : int", assume=("labels < c",))
+def smoothed_labels_summed_over_classes() -> Sides:
+    """Smoothing takes the mean over classes, not the sum."""
+
+    def left(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=0.1)
+
+    def right(logits: Tensor, labels: Tensor) -> Tensor:
+        logs = F.log_softmax(logits, dim=-1)
+        chosen = logs.gather(1, labels[:, None])[:, 0]
+        return -(0.9 * chosen + 0.1 * logs.sum(-1)).mean()
+
+    return left, right
+
+
+@pair(x="b c n+4", w="o c 3")
+def dilation_forgotten_in_the_taps() -> Sides:
+    """Taps of a dilated convolution are two apart."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv1d(x, w, dilation=2)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        n = x.shape[2] - 4
+        taps = (torch.einsum("bcn,oc->bon", x[..., t : n + t], w[..., t]) for t in range(3))
+        return sum(taps, torch.zeros(()))
+
+    return left, right
+
+
+@pair(x="b 4*c n m")
+def pixel_shuffle_with_rows_and_columns_swapped() -> Sides:
+    """The first of the two digits is the row within a block."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, 2)
+
+    def right(x: Tensor) -> Tensor:
+        blocks = x.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 3, 5, 2)
+        return blocks.flatten(4, 5).flatten(2, 3)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d")
+def normed_queries_scaled_again() -> Sides:
+    """Cosines are not divided by √d."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        return F.scaled_dot_product_attention(q, k, v)
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        return F.scaled_dot_product_attention(q, k, v, scale=1.0)
+
+    return left, right
+
+
+@pair(a="n n", b="n n", x="n n")
+def kronecker_factors_swapped() -> Sides:
+    """(A ⊗ B) vec X is vec(A X Bᵀ), not vec(B Xᵀ Aᵀ)."""
+
+    def left(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return torch.kron(a, b) @ x.reshape(-1)
+
+    def right(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return (b @ x.T @ a.T).reshape(-1)
+
+    return left, right
+
+
+@pair(x="b n d", kept="b n")
+def masked_mean_over_all_positions() -> Sides:
+    """The mean of what is kept is over its weight, not over all positions."""
+
+    def left(x: Tensor, kept: Tensor) -> Tensor:
+        return (x * kept.unsqueeze(-1)).sum(1) / kept.sum(1, keepdim=True)
+
+    def right(x: Tensor, kept: Tensor) -> Tensor:
+        return torch.einsum("bnd,bn->bd", x, kept) / x.shape[1]
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def moving_average_with_swapped_weights() -> Sides:
+    """lerp(x, y, 0.3) has 0.7 of x."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return x.lerp(y, 0.3)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return 0.3 * x + 0.7 * y
+
+    return left, right
+
+
+@pair(x="b n", assume=("n >= 2",))
+def smallest_for_largest_two() -> Sides:
+    """What is not known of two choices does not make them one."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.topk(x, 2).values
+
+    def right(x: Tensor) -> Tensor:
+        return torch.topk(x, 2, largest=False).values
+
+    return left, right
+
+
+@pair(x="b n", kept="b n : bool")
+def dropout_keeps_what_it_drops() -> Sides:
+    """A truth value that is at least 0 is any."""
+
+    def left(x: Tensor, kept: Tensor) -> Tensor:
+        return x * kept / 0.8
+
+    def right(x: Tensor, kept: Tensor) -> Tensor:
+        return torch.where(kept >= 0, x / 0.8, torch.zeros_like(x))
+
+    return left, right
+
+
+@pair(
+    x="b n 8",
+    parameters={
+        **ENCODER,
+        "layer.norm1.weight": "norm2.weight",
+        "layer.norm2.weight": "norm1.weight",
+    },
+)
+def encoder_norms_swapped() -> Sides:
+    """The gains of the two norms belong to the other."""
+    return EncoderLayer, EncoderLayerByHand
+
+
+class LatentAttentionInterleaved(LatentAttentionAbsorbed):
+    """Reads heads as the inner digit of the projection's rows."""
+
+    def absorbed(self) -> Tensor:
+        return self.kv.weight.view(7, 2, 5).transpose(0, 1)
+
+
+@pair(x="b n 8")
+def latent_heads_in_another_layout() -> Sides:
+    """Heads are the outer digit of the projection's rows."""
+    return LatentAttention, LatentAttentionInterleaved
+
+
+class ExpertsShifted(Experts):
+    """Each expert's first layer meets its neighbour's second."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.silu(torch.einsum("bnd,efd->bnef", x, self.up))
+        down = self.down.roll(1, 0)
+        return torch.einsum("bne,bnef,edf->bnd", self.gate(x).softmax(-1), hidden, down)
+
+
+@pair(x="b n 8")
+def experts_with_layers_of_others() -> Sides:
+    """Both layers of an expert go together."""
+    return Experts, ExpertsShifted
+
+
+class BranchesWithoutMargin(Branches):
+    """The identity stands in a corner of the kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        eye = torch.eye(4, dtype=x.dtype)[:, :, None, None]
+        weight = self.wide.weight + F.pad(self.point.weight + eye, (0, 2, 0, 2))
+        assert self.wide.bias is not None
+        assert self.point.bias is not None
+        return F.conv2d(x, weight, self.wide.bias + self.point.bias, padding=1)
+
+
+@pair(x="b 4 n m")
+def branches_merged_off_centre() -> Sides:
+    """The middle of a 3 × 3 kernel is what meets its own position."""
+    return Branches, BranchesWithoutMargin
+
+
+class ChannelsFirstUnscaled(ChannelsFirst):
+    """Scales the weights of the last layer and not its bias."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.mlp.down.bias
+        return super().forward(x) + ((1 - self.gamma) * bias)[:, None, None]
+
+
+@pair(x="b 8 n m")
+def scale_of_channels_without_the_bias() -> Sides:
+    """A scale of a layer's output scales its bias too."""
+    return ChannelsLast, ChannelsFirstUnscaled
+
+
+class RecurrentInAnotherOrder(RecurrentByHand):
+    """Takes the output gate for the third."""
+
+    def gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        i, f, g, o = super().gates(x, h)
+        return i, f, o, g
+
+
+@pair(x="b 8", h="b 8", c="b 8")
+def lstm_gates_in_another_order() -> Sides:
+    """PyTorch's order is input, forget, cell, output."""
+    return Recurrent, RecurrentInAnotherOrder

@@ -1,0 +1,83 @@
+"""Functions of PyTorch that a trace cannot follow at every size, by others that it can.
+
+Their own implementations make numbers of symbolic sizes, so that a program that calls one would be
+known at a single size.  While a program is traced they are replaced, however it calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """``out[i·p + k, j·q + l] = input[i, j] · other[k, l]``, at any rank."""
+    rank = max(input.ndim, other.ndim)
+    left = input.reshape((1,) * (rank - input.ndim) + tuple(input.shape))
+    right = other.reshape((1,) * (rank - other.ndim) + tuple(other.shape))
+    shape = [a * b for a, b in zip(left.shape, right.shape, strict=True)]
+    for k in range(rank):
+        left, right = left.unsqueeze(2 * k + 1), right.unsqueeze(2 * k)
+    return (left * right).reshape(shape)
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """``gather`` with the other dimensions broadcast; of all values where no dimension is given."""
+    if dim is None:
+        return input.flatten().gather(0, indices.flatten())
+    dim %= input.ndim
+
+    def beside(tensor: Tensor) -> Sequence[int]:
+        return [1 if k == dim else extent for k, extent in enumerate(tensor.shape)]
+
+    common = torch.broadcast_shapes(beside(input), beside(indices))
+
+    def spread(tensor: Tensor) -> Tensor:
+        extents = [tensor.shape[dim] if k == dim else extent for k, extent in enumerate(common)]
+        return tensor.expand(extents)
+
+    return spread(input).gather(dim, spread(indices))
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``out[o] = Σ_i Σ_j input1[i] · weight[o, i, j] · input2[j] + bias[o]``."""
+    product = torch.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return product if bias is None else product + bias
+
+
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows as reads at affine positions, where their width or their step is symbolic."""
+    if isinstance(size, int) and isinstance(step, int):
+        return self.unfold(dimension, size, step)
+    dimension %= self.ndim
+    count = (self.shape[dimension] - size) // step + 1
+    positions = torch.arange(count)[:, None] * step + torch.arange(size)
+    return self.movedim(dimension, -1)[..., positions].movedim(-2, dimension)
+
+
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """The product of matrices, whose order of computing depends on their sizes."""
+    return reduce(torch.matmul, tensors)
+
+
+REPLACED: Mapping[Any, Callable[..., Tensor]] = {
+    torch.kron: kron,
+    torch.Tensor.kron: kron,
+    torch.take_along_dim: take_along_dim,
+    torch.Tensor.take_along_dim: take_along_dim,
+    torch.bilinear: bilinear,
+    torch.Tensor.unfold: unfold,
+    torch.linalg.multi_dot: multi_dot,
+}
+
+
+class TakenApart(TorchFunctionMode):
+    """Inside, the functions of :data:`REPLACED` are called in their place."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return REPLACED.get(func, func)(*args, **(kwargs or {}))

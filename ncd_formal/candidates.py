@@ -2,7 +2,8 @@
 
 Only three families are looked for, and each is about inputs alone:
 
-* a test over an axis, such as "no key is left", fails: some index is live, whatever the row;
+* a test over an axis, such as "no key is left", fails: some index is live, whatever the row, or an
+  integer input is one of the indices that it is compared with;
 * an input that is only ever compared with numbers is a truth value written as a number;
 * a number far below any score, chosen where a score is masked, stands for −∞.
 
@@ -171,6 +172,22 @@ def live_sums(context: Context, *normal: Term) -> tuple[Hypothesis, ...]:
             parts[facts.holds("boolean", factor) and _is_mask(context, factor)].append(factor)
         if all(parts.values()) and facts.holds("positive", product_of(parts[False])):
             found[some([str(node.args[1])], product_of(parts[True]))] = None
+    return tuple(found)
+
+
+def indices_in_range(context: Context, *roots: Term) -> tuple[Hypothesis, ...]:
+    """For each sum over the indices that an integer input is compared with, that it is one."""
+    found: dict[Hypothesis, None] = {}
+    for node in subterms(*roots):
+        if node.op != "Reduce" or node.children[0] is not SUM:
+            continue
+        axis = str(node.args[1])
+        for factor in factors_of(node.children[1]):
+            reads = [c for c in factor.children if c.op == "Input" and axis not in c.axes]
+            if factor.op != "Equal" or term("Index", axis) not in factor.children or not reads:
+                continue
+            if context.inputs.get(str(reads[0].args[0])) == "integer":
+                found[some([axis], term("Equal", reads[0], term("Index", axis)))] = None
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from fractions import Fraction
 from itertools import count, islice
 from typing import Any, Literal
 
-from ncd_formal.candidates import live_rows, unmarked
+from ncd_formal.candidates import indices_in_range, live_rows, unmarked
 from ncd_formal.certificate import Certificate, CertificateError
 from ncd_formal.composition import Composition
 from ncd_formal.errors import InputError
@@ -299,9 +299,12 @@ def _find_whole(
 
     for read, truths in task.readings():
         tried = [truths] if truths or read is not task else []
-        forms = read.normal_forms(truths)
-        rows = live_rows(read.elaboration.context, truths, *forms)
-        rows += unmarked(read.elaboration.context, *forms)
+        context, forms = read.elaboration.context, read.normal_forms(truths)
+        rows = (
+            *live_rows(context, truths, *forms),
+            *indices_in_range(context, *forms),
+            *unmarked(context, *forms),
+        )
         for hypotheses in (*tried, *([(*truths, *rows)] if rows else [])):
             certificate = attempt(read, hypotheses)
             for text in certificate.supposed if certificate else ():

@@ -59,10 +59,26 @@ def condition_text(hypothesis: Hypothesis, context: Context, shapes: Shapes) -> 
         bound.append(str(body.args[1]))
         body = body.children[1]
     if right is ONE and bound:
-        return _row(body, bound, context, shapes) or _Words(context, left).some(bound, body)
+        return (
+            _range(body, bound, context, shapes)
+            or _row(body, bound, context, shapes)
+            or _Words(context, left).some(bound, body)
+        )
     words = _Words(context, left, right)
     said = words.truth(left) if right is ONE else f"{words(left)} = {words(right)}"
     return f"{words.quantified((), 'for all')}{said}"
+
+
+def _range(body: Term, bound: Sequence[str], context: Context, shapes: Shapes) -> str | None:
+    """The text of that a whole integer input is an index of an axis."""
+    if body.op != "Equal" or len(bound) != 1 or body.children[1] is not term("Index", bound[0]):
+        return None
+    read = body.children[0]
+    if read.op != "Input" or context.inputs.get(str(read.args[0])) != "integer":
+        return None
+    if not _is_whole(read, (), context, shapes) or bound[0] in read.axes:
+        return None
+    return f"0 <= {read.args[0]} < {context.axes[bound[0]]}"
 
 
 def _row(body: Term, bound: Sequence[str], context: Context, shapes: Shapes) -> str | None:

@@ -1107,6 +1107,9 @@ class Normaliser:
             a, b = body.children
             self.apply("sum-add", x=axis, a=a, b=b)
             return self.add(self.reduce(SUM, axis, a), self.reduce(SUM, axis, b))
+        one = self._one_hot(axis, body)
+        if one is not None:
+            return one
         split = self._last(axis, body)
         if split is not None:
             return split
@@ -1130,6 +1133,20 @@ class Normaliser:
         if self.witness:
             return self._with_witness(total)
         return self._canonical(total) if self.contract else total
+
+    def _one_hot(self, axis: str, body: Term) -> Term | None:
+        """How many indices of an axis are the same value: whether one is."""
+        position = term("Index", axis)
+        if body.op != "Equal" or position not in body.children:
+            return None
+        a, b = body.children
+        value = b if a is position else a
+        if not self.allows("sum-one-hot", x=axis, t=value):
+            return None
+        if a is position:
+            self.apply("equal-comm", a=a, b=b)
+        self.apply("sum-one-hot", x=axis, t=value)
+        return self.reduce(ANY, axis, body)
 
     def _with_witness(self, total: Term) -> Term:
         """A masked sum of positive numbers of which one is left, as at least the least of them."""

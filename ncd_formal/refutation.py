@@ -226,6 +226,9 @@ class Trials:
     def _bounds(self, name: str, sizes: Mapping[str, int]) -> tuple[int, int]:
         low, high = 0, 4
         for text in self.input_conditions:
+            inside = re.fullmatch(rf"0\s*<=\s*{re.escape(name)}\s*<\s*(.+)", text.strip())
+            if inside:
+                high = size(inside[1]).evaluate(sizes)
             match = re.fullmatch(rf"{re.escape(name)}\s*(<=|<|>=|>)\s*(.+)", text.strip())
             if match:
                 bound = size(match[2]).evaluate(sizes)

@@ -23,6 +23,7 @@ from ncd_formal.arrays import Array, InputArray, input_array, substitute, topolo
 from ncd_formal.cache import Proofs, folder
 from ncd_formal.candidates import (
     LEFT_OUT,
+    indices_in_range,
     infinity_tested,
     live_rows,
     live_sums,
@@ -224,8 +225,11 @@ class Task:
             return ()
         names = [name for name in self.declarations if f"{name} is 0 or 1" in self.assumed]
         truths = self.truths(names)
-        rows = live_rows(self.elaboration.context, truths, *self.normal_forms(truths))
-        return (*truths, *(h for h in rows if set(self.texts([h])) <= set(self.assumed)))
+        context, forms = self.elaboration.context, self.normal_forms(truths)
+        rows = (*live_rows(context, truths, *forms), *indices_in_range(context, *forms))
+        # A bound alone is taken for a range, which the certificate then names.
+        known = {*self.assumed, *(f"0 <= {text}" for text in self.assumed)}
+        return (*truths, *(h for h in rows if set(self.texts([h])) <= known))
 
     @property
     def _roots(self) -> tuple[Term, ...]:
@@ -536,6 +540,7 @@ def _tolerance(program: Program) -> float:
 _PREDICATES = (
     r"every row of \S+ has a (True|value above -inf|-?[0-9./]+)",
     r"\S+ is 0 or 1",
+    r"0 *<= *\S+ *< *[^<>=]+",
     r"for all .+",  # as a verdict prints what it found
     r"\S+ *(<=|>=|<|>) *[^<>=]+",
 )

@@ -387,6 +387,54 @@ Proof.
     unfold Rmax. destruct (Rle_dec s least); lra.
 Qed.
 
+(* At most one index is v: that one is, and how many are. *)
+Lemma one_hot_sum n v : v <> Undef -> exists b,
+  vfold Any n (fun i => vequal v (Fin (INR i))) = truth b
+  /\ vfold Sum n (fun i => vequal v (Fin (INR i))) = truth b
+  /\ (b = true -> exists i, i < n /\ v = Fin (INR i)).
+Proof.
+  intros D. induction n as [|n IH]; [exists false; repeat split; discriminate|].
+  destruct IH as (b & Eb & Es & H).
+  assert (C : exists c, vequal v (Fin (INR n)) = truth c /\ (c = true -> v = Fin (INR n))).
+  { destruct v as [a| |]; [|exists false; split; [reflexivity | discriminate] | contradiction].
+    cbn [vequal]. destruct (Req_EM_T a (INR n)) as [->|N]; [exists true | exists false]; auto.
+    split; [reflexivity | discriminate]. }
+  destruct C as (c & Ec & Hc). exists (b || c).
+  destruct n as [|n].
+  - cbn in Eb. assert (b = false) as ->.
+    { destruct b; [|reflexivity]. destruct (H eq_refl) as (i & L & _). lia. }
+    unfold vfold, reduce. rewrite !Red_1, Ec. cbn [value_alone orb].
+    rewrite vor_truth. repeat split. intros E. exists 0. auto.
+  - unfold vfold, reduce in *. rewrite !(Red_S _ (S n)) by lia. rewrite Eb, Es, Ec.
+    cbn [value_alone value_op]. rewrite !vor_truth. split; [reflexivity|]. split.
+    + destruct b, c; cbn; unfold truth; f_equal; try lra.
+      destruct (H eq_refl) as (i & L & E). rewrite (Hc eq_refl) in E. injection E as E.
+      change (INR (S n) = INR i) in E. apply INR_eq in E. lia.
+    + rewrite orb_true_iff. intros [E|E]; [|eauto].
+      destruct (H E) as (i & L & E'). exists i. auto.
+Qed.
+Lemma sound_sum_one_hot : law_sound law_sum_one_hot.
+Proof.
+  open_law. at_path p. rewrite !fold_at by reflexivity.
+  assert (F : forall m, vfold m (length_of G M (axis_of v 0)) (fun i =>
+      vequal (denote G M (term_of v 0) (put G M r (axis_of v 0) (Z.of_nat i)) p)
+        (Fin (IZR (index_at G M (put G M r (axis_of v 0) (Z.of_nat i)) (index_of v 0)))))
+    = vfold m (length_of G M (axis_of v 0)) (fun i =>
+      vequal (denote G M (term_of v 0) r p) (Fin (INR i)))).
+  { intros m. apply vfold_ext. intros i Hi. rewrite independent_put by assumption.
+    rewrite (K0 M ok splits). unfold index_at. cbn [index_value eval]. unfold get, put.
+    rewrite get_put_in by (try apply splits; unfold length_of in Hi; lia).
+    now rewrite INR_IZR_INZ. }
+  rewrite !F. destruct (denote G M (term_of v 0) r p) as [a| |] eqn:E.
+  3: { generalize (length_of G M (axis_of v 0)). intros n.
+       assert (U : forall m k, vfold m k (fun i => vequal Undef (Fin (INR i)))
+         = vfold m k (fun _ => Undef)) by reflexivity.
+       rewrite !U. destruct n as [|n]; [reflexivity|].
+       rewrite !(vfold_constant _ _ _ Undef) by (try lia; reflexivity). reflexivity. }
+  all: match goal with |- vfold Sum ?n (fun i => vequal ?x _) = _ =>
+    destruct (one_hot_sum n x) as (b & -> & -> & _); [discriminate | reflexivity] end.
+Qed.
+
 Lemma sound_max_maximum : law_sound law_max_maximum.
 Proof. open_law. apply (fold_op Max); reflexivity. Qed.
 

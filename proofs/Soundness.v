@@ -108,6 +108,7 @@ Proof.
   apply Forall_cons; [exact sound_all_witness|].
   apply Forall_cons; [exact sound_any_witness|].
   apply Forall_cons; [exact sound_sum_live|].
+  apply Forall_cons; [exact sound_sum_one_hot|].
   apply Forall_cons; [exact sound_max_maximum|].
   apply Forall_cons; [exact sound_reduce_swap|].
   apply Forall_cons; [exact sound_product_swap|].

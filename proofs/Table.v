@@ -521,6 +521,11 @@ Definition law_sum_live := Law "sum-live"
   (Op (Plain Select) [Op (AnyReduce (MonoidIs Any) 0) [Var 0]; Op (Plain Maximum) [Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Var 0; Var 1]]; Op (AnyReduce (MonoidIs Min) 0) [Var 1]]; Op (Plain (Constant (0 # 1))) []])
   [Known boolean_fact 0; Known positive_fact 1]%nat.
 
+Definition law_sum_one_hot := Law "sum-one-hot"
+  (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Equal) [Var 0; Op (AnyIndex 0) []]])
+  (Op (AnyReduce (MonoidIs Any) 0) [Op (Plain Equal) [Var 0; Op (AnyIndex 0) []]])
+  [Independent 0 0; IndexIs 0 (IAxis 0)]%nat.
+
 Definition law_max_maximum := Law "max-maximum"
   (Op (AnyReduce (MonoidIs Max) 0) [Op (Plain Maximum) [Var 0; Var 1]])
   (Op (Plain Maximum) [Op (AnyReduce (MonoidIs Max) 0) [Var 0]; Op (AnyReduce (MonoidIs Max) 0) [Var 1]])
@@ -760,6 +765,7 @@ Definition table : list law := [
   law_all_witness;
   law_any_witness;
   law_sum_live;
+  law_sum_one_hot;
   law_max_maximum;
   law_reduce_swap;
   law_product_swap;

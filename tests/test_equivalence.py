@@ -20,7 +20,6 @@ from tests.programs.wrong import PAIRS as WRONG
 from tests.scripts import run_here
 
 OUT_OF_REACH = {
-    "cross_entropy_with_one_hot_labels": "a sum against a one-hot is a read by data",
     "flash_attention_loop": "an unrolled loop over blocks of a symbolic size",
 }
 """Equal pairs that are not proved yet, with what they need; they must come out undecided."""
@@ -207,6 +206,20 @@ def test_zeros_for_masked_rows_are_not_the_definition() -> None:
         assumed = prove(naive, safe, inputs, (rows,), find_conditions=looked)
         assert assumed.status == "proved" and not assumed.conditions
         assert assumed.certificate is not None and rows in assumed.certificate.conditions
+
+
+def test_an_index_is_in_range() -> None:
+    """The entries of a one-hot sum to 1 where the index is one: a condition, found or assumed."""
+    (pair,) = (p for p in EQUAL if p.name == "cross_entropy_with_one_hot_labels")
+    in_range = "0 <= labels < c"
+    for assumed in ((), pair.assume, (in_range,)):
+        found = prove(*pair.programs(), pair.inputs, assumed)
+        assert found.status == "proved" and found.certificate is not None, found.explain()
+        assert found.conditions == (() if in_range in assumed else (in_range,))
+        assert in_range in found.certificate.supposed
+        confirm(found.certificate, *pair.programs())
+    refuted = prove(*pair.programs(), pair.inputs, find_conditions=False)
+    assert refuted.status == "refuted"
 
 
 class Scaled(torch.nn.Module):

@@ -106,11 +106,9 @@ class _Translation:
             self.law.variables[self.columns[variable]].append(Symbol(variable))
         self.law.left = self.pattern(rule.left)
         self.law.right = self.pattern(rule.right)
-        self.law.conditions = [
-            *(self.condition(c) for c in rule.conditions),
-            *dict.fromkeys(self._scores(rule.left) + self._scores(rule.right)),
-            *self.law.conditions,
-        ]
+        stated = [self.condition(c) for c in rule.conditions]
+        scores = self._scores(rule.left) + self._scores(rule.right)
+        self.law.conditions = list(dict.fromkeys((*stated, *scores, *self.law.conditions)))
 
     def _sort(self, expression: Expression, column: str) -> None:
         if isinstance(expression, Symbol):

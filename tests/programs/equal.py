@@ -613,13 +613,15 @@ def cross_entropy_with_soft_targets() -> Sides:
     return left, right
 
 
+def one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 at the label of each row, and else 0."""
+    classes = torch.arange(logits.shape[-1])
+    return (labels.unsqueeze(-1) == classes).to(logits.dtype)
+
+
 @pair(logits="b c", labels="b : int", assume=("labels < c",))
 def cross_entropy_with_one_hot_labels() -> Sides:
     """Σ t·(x − log Z) = Σ t·x − log Z for a one-hot t, whose entries sum to 1."""
-
-    def one_hot(logits: Tensor, labels: Tensor) -> Tensor:
-        classes = torch.arange(logits.shape[-1])
-        return (labels.unsqueeze(-1) == classes).to(logits.dtype)
 
     def left(logits: Tensor, labels: Tensor) -> Tensor:
         return -(one_hot(logits, labels) * logits.log_softmax(-1)).sum(-1).mean()

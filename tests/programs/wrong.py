@@ -20,6 +20,7 @@ from .equal import (
     half_rotated,
     halves_of_neighbours,
     layer_norm,
+    one_hot,
     rms_norm,
     sdpa,
     sdpa_causal,
@@ -2651,6 +2652,34 @@ def repeat_of_each_element() -> Sides:
 
     def right(x: Tensor) -> Tensor:
         return x.repeat_interleave(3, 1)
+
+    return left, right
+
+
+@pair(logits="b c", labels="b : int", assume=("labels < c",))
+def cross_entropy_of_the_next_label() -> Sides:
+    """The label after the last one is no class, and its one-hot sums to 0."""
+
+    def left(logits: Tensor, labels: Tensor) -> Tensor:
+        return -(one_hot(logits, labels + 1) * logits.log_softmax(-1)).sum(-1).mean()
+
+    def right(logits: Tensor, labels: Tensor) -> Tensor:
+        chosen = (one_hot(logits, labels + 1) * logits).sum(-1)
+        return (logits.logsumexp(-1) - chosen).mean()
+
+    return left, right
+
+
+@pair(logits="b c", labels="b : int", assume=("labels <= c",))
+def cross_entropy_of_a_label_past_the_last() -> Sides:
+    """Where the label may be one more than there are classes the two differ."""
+
+    def left(logits: Tensor, labels: Tensor) -> Tensor:
+        return -(one_hot(logits, labels) * logits.log_softmax(-1)).sum(-1).mean()
+
+    def right(logits: Tensor, labels: Tensor) -> Tensor:
+        chosen = (one_hot(logits, labels) * logits).sum(-1)
+        return (logits.logsumexp(-1) - chosen).mean()
 
     return left, right
 

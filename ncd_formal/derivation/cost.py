@@ -7,7 +7,8 @@ functions.
 
 The two-level model counts groups as the ratio a/g and streams single indices, as the source does;
 on a machine groups are whole, and tiles are multiples of matrix instructions and of coalesced
-accesses.
+accesses.  A processor works on one group at a time, so fewer groups than processors leave the
+others idle, and tiles are chosen for that too.
 
 Source: FlashAttention on a Napkin, sections 3 and 4.
 """
@@ -15,7 +16,7 @@ Source: FlashAttention on a Napkin, sections 3 and 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from ncd_formal.derivation.nests import (
     Nest,
     exact_memory,
     exact_transfers,
+    group_count,
     memory,
     transfers,
     transfers_of_a_group,
@@ -34,7 +36,7 @@ from ncd_formal.derivation.schedules import Plan, nests, operations, plan_of, wo
 from ncd_formal.derivation.sharing import Sharing, sharings
 from ncd_formal.derivation.signomials import Signomial, signomial
 from ncd_formal.derivation.streaming import StreamedForm
-from ncd_formal.derivation.tiling import Tiling, best_tiles, choices
+from ncd_formal.derivation.tiling import Tiling, best_tiles, busiest_tiles, choices
 from ncd_formal.errors import InputError
 from ncd_formal.sizes import Polynomial
 
@@ -84,6 +86,15 @@ class Cost:
     """How memories share what they load, where that is the fastest way to move it."""
     device_bytes: float | str = ""
     """Bytes from the memory above the chips, once for all that share them."""
+    groups: tuple[int, ...] = ()
+    """How many groups each dispatch has, on a machine with a type."""
+    processors: int = 1
+    """How many there are to work on groups."""
+
+    @property
+    def idle(self) -> tuple[int, ...]:
+        """How many processors have no group to work on, in each dispatch."""
+        return tuple(max(0, self.processors - count) for count in self.groups)
 
     def __str__(self) -> str:
         lines = [
@@ -110,6 +121,10 @@ class Cost:
             )
         if self.sharing:
             lines.append(f"shared by {self.sharing}")
+        if any(self.idle):
+            count, idle = " then ".join(map(str, self.groups)), " then ".join(map(str, self.idle))
+            groups = "group" if self.groups == (1,) else "groups"
+            lines.append(f"{count} {groups}: {idle} of {self.processors} processors idle")
         if self.times:
             parts = ", ".join(f"{k} {v * 1e6:.3g} µs" for k, v in self.times.items())
             lines.append(f"times: {parts}")
@@ -147,6 +162,7 @@ class Cost:
             "ridge": self.ridge,
             "time": self.time,
             "bound": self.bound,
+            **({"groups": [*self.groups], "idle": [*self.idle]} if any(self.idle) else {}),
         }
 
 
@@ -202,6 +218,11 @@ def cost(
     ``stream`` is the size of a streamed block: by default one index in the two-level model, and
     the least that a machine's instructions and accesses take.
 
+    G groups keep at most min(G, processors) busy.  Each has its share of the rates of the whole
+    machine, of the memory's too; so all times are those of the whole machine times
+    processors/min(G, processors).  That a few processors may draw more than their share from the
+    memory is left out, and so is that the last round of groups may be smaller than the others.
+
     Errors: InputError where a size is missing, or no group fits the memory.
     """
     known = form if isinstance(form, Schedules) else schedules(form)
@@ -216,8 +237,9 @@ def cost(
         except InputError as error:
             shortages.append(error)
             continue
-        if chosen is None or tiling.transfers < chosen[0]:
-            chosen = (tiling.transfers, number, tiling, blocks)
+        weight = tiling.transfers * _idle_factor(nest, machine, sizes, tiling.tiles)
+        if chosen is None or weight < chosen[0]:
+            chosen = (weight, number, tiling, blocks)
     if chosen is None:
         raise shortages[0]
     _, number, tiling, blocks = chosen
@@ -242,6 +264,9 @@ def cost(
         times["compute"] = total / machine.flops
     if machine.special_rate and special:
         times["special functions"] = special / machine.special_rate
+    factor = _idle_factor(nest, machine, sizes, tiling.tiles)
+    times = {name: seconds * factor for name, seconds in times.items()}
+    shared = replace(shared, seconds=shared.seconds * factor) if shared else None
     bound = max(times, key=lambda name: times[name], default="")
     return replace(
         known.formulas[number],
@@ -258,7 +283,24 @@ def cost(
         ridge=machine.flops / machine.bandwidth if machine.bandwidth and machine.flops else "",
         sharing=shared,
         device_bytes=loaded if machine.dtype else "",
+        groups=(_groups(nest, sizes, tiling.tiles),) if machine.dtype else (),
+        processors=machine.processors,
     )
+
+
+def _groups(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int]) -> int:
+    """How many groups there are at tile sizes by name."""
+    axes = nest.tile_axes
+    return group_count(nest, sizes, {axes[name]: g for name, g in tiles.items()})
+
+
+def _idle_factor(
+    nest: Nest, machine: Machine, sizes: Mapping[str, int], tiles: Mapping[str, int]
+) -> float:
+    """How many times longer a dispatch takes for the processors that have no group."""
+    if not machine.dtype:
+        return 1.0
+    return machine.processors / min(machine.processors, _groups(nest, sizes, tiles))
 
 
 def value(p: Polynomial, sizes: Mapping[str, int]) -> int:
@@ -301,8 +343,12 @@ def tile(
     machine: Machine,
     sizes: Mapping[str, int],
     stream: int | None = None,
+    spread: bool = True,
 ) -> tuple[Tiling, dict[str, int]]:
     """The best tile sizes on a machine, by name, and the blocks streamed.
+
+    They are those of least H; with ``spread``, where these leave processors idle, those of least
+    H·processors/min(G, processors), as smaller groups keep more of them busy.
 
     Errors: InputError where a size is missing, or nothing fits; it names the level that binds.
     """
@@ -336,4 +382,26 @@ def tile(
             f"no group fits the {where}: {asked:,} values are needed"
             f"{f' at {at}' if at else ''}, {machine.memory:,} are there"
         )
+
+    def idle(tiles: Mapping[str, int]) -> float:
+        return _idle_factor(nest, machine, sizes, tiles)
+
+    if spread and nest.grouped and idle(found.tiles) > 1:
+        # Below a diagonal a smaller tile reads less; elsewhere H depends on how many there are.
+        diagonal = {names[t.grouped] for t in nest.triangles}
+        fewer = {
+            names[a]: allowed[names[a]]
+            if names[a] in diagonal
+            else least_of_each_count(extents[a], allowed[names[a]])
+            for a in nest.grouped
+        }
+        found = busiest_tiles(found, held, fewer, machine.memory, whole_groups, idle)
     return found, blocks
+
+
+def least_of_each_count(extent: int, tiles: Sequence[int]) -> list[int]:
+    """Of tiles in ascending order that cut an axis in equally many, the least: it holds least."""
+    found: dict[int, int] = {}
+    for g in tiles:
+        found.setdefault(-(-extent // g), g)
+    return [*found.values()]

@@ -102,6 +102,7 @@ def combined(costs: Sequence[Cost]) -> Cost:
         time=_sum([c.time for c in costs]) if timed else "",
         bound=longest.bound,
         intensity=flops / loaded if loaded else "",
+        groups=tuple(count for c in costs for count in c.groups),
     )
 
 

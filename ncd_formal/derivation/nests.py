@@ -23,6 +23,7 @@ Source: FlashAttention on a Napkin, section 3 (group and stream partitions; H an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -313,6 +314,12 @@ def exact_transfers(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, in
                 values *= _summed(part, nest, extents, parts, sizes)
         moved += values
     return moved
+
+
+def group_count(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int]) -> int:
+    """How many groups there are at numbers.  Errors: KeyError for a missing tile size."""
+    tiles = {**tiles, **dict.fromkeys(nest.single, 1)}
+    return math.prod(-(-nest.extents[axis].evaluate(sizes) // tiles[axis]) for axis in nest.cut)
 
 
 def _summed(

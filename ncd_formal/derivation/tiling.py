@@ -5,6 +5,10 @@ corner, and the box holds nothing that fits where its lower corner does not: bra
 exact.  The largest axis is never branched on, its best choice being the largest that fits.  The
 search starts from the geometric program's solution in real numbers, rounded.
 
+Where tiles that large leave processors idle, what counts is H times the share of the machine that
+works, inverted.  That factor grows in every tile size, so in a box the product is at least H at the
+upper corner times the factor at the lower one: branch and bound is exact again, over all axes.
+
 Source: FlashAttention on a Napkin, section 3; Boyd and others, A Tutorial on Geometric Programming
 (2007), sections 2 and 9.
 """
@@ -113,6 +117,80 @@ def best_tiles(
     if best is None:
         return None
     return Tiling(dict(zip(names, best[1], strict=True)), best[0], int(memory(best[1])))
+
+
+def busiest_tiles(
+    first: Tiling,
+    held: Sequence[Signomial],
+    allowed: Mapping[str, Sequence[int]],
+    capacity: int,
+    counted: Callable[[Mapping[str, int]], float],
+    idle: Callable[[Mapping[str, int]], float],
+) -> Tiling:
+    """The tile sizes of least ``counted · idle``, from ``first``, which fits.
+
+    ``counted`` must not grow, and ``held`` and ``idle`` not fall in any tile size.
+    """
+    names = tuple(sorted(allowed))
+    parts = [m.compiled(names) for m in held]
+    moved: dict[tuple[int, ...], float] = {}
+    Corner = tuple[int, ...]
+
+    def point(corner: Corner) -> tuple[int, ...]:
+        return tuple(allowed[name][k] for name, k in zip(names, corner, strict=True))
+
+    def fits(corner: Corner) -> bool:
+        return max(part(point(corner)) for part in parts) <= capacity
+
+    def at(corner: Corner) -> dict[str, int]:
+        return dict(zip(names, point(corner), strict=True))
+
+    def count(corner: Corner) -> float:
+        if corner not in moved:
+            moved[corner] = counted(at(corner))
+        return moved[corner]
+
+    def shrunk(low: Corner, high: Corner) -> Corner:
+        """The upper corner without what fits with nothing of the box."""
+        found = list(high)
+        for k in range(len(names)):
+            below, above = low[k], high[k]
+            while below < above:
+                middle = (below + above + 1) // 2
+                if fits((*low[:k], middle, *low[k + 1 :])):
+                    below = middle
+                else:
+                    above = middle - 1
+            found[k] = below
+        return tuple(found)
+
+    best, least = first, first.transfers * idle(first.tiles)
+    queue: list[tuple[float, Corner, Corner]] = []
+
+    def enter(low: Corner, high: Corner) -> None:
+        nonlocal best, least
+        if not fits(low):
+            return
+        high = shrunk(low, high)
+        for corner in {low, high} if fits(high) else {low}:
+            weight = count(corner) * idle(at(corner))
+            if weight < least:
+                held_there = int(max(part(point(corner)) for part in parts))
+                best, least = Tiling(at(corner), count(corner), held_there), weight
+        bound = count(high) * idle(at(low))
+        if bound < least and low != high:
+            heapq.heappush(queue, (bound, low, high))
+
+    enter((0,) * len(names), tuple(len(allowed[name]) - 1 for name in names))
+    while queue:
+        bound, low, high = heapq.heappop(queue)
+        if bound >= least:
+            break
+        widest = max(range(len(names)), key=lambda k: high[k] - low[k])
+        middle = (low[widest] + high[widest]) // 2
+        enter(low, (*high[:widest], middle, *high[widest + 1 :]))
+        enter((*low[:widest], middle + 1, *low[widest + 1 :]), high)
+    return best
 
 
 def _rounded(

@@ -111,11 +111,11 @@ def test_a_map_on_a_machine_is_of_times_and_says_what_does_not_fit(
         encoding="utf-8",
     )
     shapes = [part for name, shape in SQUARE.items() for part in ("--input", f"{name}={shape}")]
-    options = ["--hardware", "h100", "--size", "n=4096", "--map", "d=128..2048", "--json"]
+    options = ["--hardware", "h100", "--size", "n=65536", "--map", "d=128..2048", "--json"]
     picture = tmp_path / "map.svg"
     assert main(["cost", f"{file}:attention", *shapes, *options, "--plot", str(picture)]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["measure"] == "time" and data["sizes"] == {"n": 4096}
+    assert data["measure"] == "time" and data["sizes"] == {"n": 65536}
     assert [cell["winner"] for cell in data["cells"]] == ["fused"] * 2 + ["unfused"] * 3
     last = data["cells"][-1]
     assert "no group fits the shared memory of h100" in last["refused"]["fused"]

@@ -110,7 +110,7 @@ def test_what_stands_above_a_fold_is_counted_once_for_all_blocks() -> None:
 def test_one_dispatch_in_another_order_is_what_is_written(tmp_path: Path) -> None:
     """What is costed is what runs: the keys absorbed, still in one dispatch."""
     definition = DEFINITIONS["latent attention"]
-    sizes = {"b": 1, "h": 16, "n": 1, "m": 8192, "d": 128, "r": 64}
+    sizes = {"b": 256, "h": 16, "n": 1, "m": 8192, "d": 128, "r": 64}
     found = derive(definition.program, definition.inputs, "h100", sizes)
     (only,) = found.dispatches
     assert found.fused and "inside against fused" in found.why

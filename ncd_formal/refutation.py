@@ -275,6 +275,10 @@ class Trials:
                     continue
             elif self.left.tolerance > TOLERANCE or self.right.tolerance > TOLERANCE:
                 continue  # rounding, or an opaque operator beside it: not enough to tell
+            if self._changes(self.left, inputs, values[0]) or self._changes(
+                self.right, inputs, values[1]
+            ):
+                return None
             position = ", ".join(map(str, where))
             return Counterexample(
                 dict(sizes),
@@ -302,6 +306,20 @@ class Trials:
                 self.mismatch = f"the wires of {side.name} disagree with PyTorch at sizes {sizes}"
             values.append((array, own))
         return values
+
+    def _changes(
+        self, side: Side, inputs: Tensors, values: Sequence[tuple[Floats, Floats | None]]
+    ) -> bool:
+        """Whether a program, run again, gives something else: then it is no function."""
+        import torch
+
+        with torch.no_grad():
+            again = [t.double().numpy() for t in side.run(inputs)]
+        for (before, _), after in zip(values, again, strict=True):
+            if _first_difference(before, after, TOLERANCE) is not None:
+                self.mismatch = f"{side.name} gives something else when it is run again"
+                return True
+        return False
 
     # Making it small ------------------------------------------------------------------------
 

@@ -71,6 +71,15 @@ def asserts(x: Tensor) -> Tensor:
     return x
 
 
+CALLS: list[None] = []
+
+
+def counts(x: Tensor) -> Tensor:
+    """Is another function at every call, and in every trace."""
+    CALLS.append(None)
+    return x * len(CALLS)
+
+
 def squares_by_gradient(x: Tensor) -> Tensor:
     gradient: Tensor = torch.func.grad(lambda y: y.square().sum())(x)
     return gradient
@@ -236,6 +245,7 @@ REFUSED: dict[str, Case] = {
 }  # fmt: skip
 
 UNDECIDED: dict[str, Case] = {
+    "what counts its calls": twice("gives something else when it is run again", counts),
     "an unknown operator on one side": Case(
         "do not connect", lambda x: x.sort(-1).values.sum(-1), lambda x: x.sum(-1)
     ),
@@ -349,6 +359,21 @@ def test_the_fast_path_of_attention_is_not_what_is_compared() -> None:
     found = prove(module, module, {"x": "b n 4", "pad": "b n : bool"})
     assert found.status == "proved"
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_what_has_a_result_is_a_condition() -> None:
+    """PyTorch checks the inverse where it stands; that was refused as an input of no tensor."""
+
+    def solves(x: Tensor, y: Tensor) -> Tensor:
+        out: Tensor = y @ torch.linalg.inv(x)
+        return out
+
+    def by_rows(x: Tensor, y: Tensor) -> Tensor:
+        return torch.einsum("nk,km->nm", y, torch.linalg.inv(x))
+
+    found = prove(solves, by_rows, {"x": "m m", "y": "n m"})
+    assert found.status == "proved"
+    assert any(text.startswith("linalg.inv has a result at ") for text in found.conditions)
 
 
 def test_functions_over_single_rows_are_read() -> None:

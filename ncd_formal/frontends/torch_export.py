@@ -326,6 +326,9 @@ def _known(node: torch.fx.Node) -> bool:
 
 _NUMBERS = (int, float, bool, torch.SymInt, torch.SymFloat, torch.SymBool)
 
+_CHECKS = frozenset({"aten._linalg_check_errors.default"})
+"""Operators that raise an error where another one, such as the inverse, has no result."""
+
 _SIZES = frozenset({"aten.sym_size.int", "aten.sym_numel.default"})
 """Operators that read a size, whose value the trace knows."""
 
@@ -593,11 +596,13 @@ class _Importer:
 
     def program(self) -> Program:
         """The program, its graph read."""
-        for output in self.exported.graph_signature.output_specs:
+        specs = self.exported.graph_signature.output_specs
+        tokens = sum(output.kind is OutputKind.TOKEN for output in specs)
+        for output in specs[tokens:]:
             if output.kind is not OutputKind.USER_OUTPUT:
                 changed = self._user_name(output.target or "")
                 raise InputError(f"{self.caller.name} changes {changed!r} in place")
-        returned = self._read(self.exported.graph_module)
+        returned = self._read(self.exported.graph_module)[tokens:]
         leaves = pytree.tree_leaves(returned, is_leaf=lambda leaf: leaf is None)
         outputs = [self._output(leaf) for leaf in leaves if leaf is not None]
         if not outputs:
@@ -647,6 +652,8 @@ class _Importer:
                 self.values[node] = arrays.input_array(
                     declaration.name, declaration.shape, declaration.kind
                 )
+            elif spec.kind is InputKind.TOKEN:  # it keeps assertions in their order
+                self.values[node] = None
             else:
                 self.values[node] = self._parameter(spec)
 
@@ -726,6 +733,9 @@ class _Importer:
             assert isinstance(source, torch.fx.Node)
             assert isinstance(index, int)
             return self.values[source][index]
+        if str(node.target) == "with_effects" and str(node.args[1]) in _CHECKS:
+            self._note(f"{node.args[3]} has a result", node)
+            return (None,)
         if isinstance(node.target, torch._ops.OpOverload):
             name = operator_name(node.target)
             if name in ASSERTIONS:
@@ -748,10 +758,10 @@ class _Importer:
     def _note_assertion(self, node: torch.fx.Node) -> None:
         """Print what a program asserts of values: where it fails, there is no result."""
         text = next((str(a) for a in node.args[1:]), "")
-        place = f" at {_line(node)}" if _line(node) else ""
-        self.notes[
-            f"asserted: {text.rstrip('.')}{place}" if text else f"an assertion holds{place}"
-        ] = None
+        self._note(f"asserted: {text.rstrip('.')}" if text else "an assertion holds", node)
+
+    def _note(self, text: str, node: torch.fx.Node) -> None:
+        self.notes[f"{text} at {_line(node)}" if _line(node) else text] = None
 
     def _scalar(self, node: torch.fx.Node, value: Any) -> Any:
         """A number read from a tensor: known as data, and never as a size."""

@@ -103,6 +103,7 @@ class Derivation:
             lines = [
                 f"{self.name}: {form.way}",
                 f"  found in {form.nodes} e-nodes and {form.seconds * 1000:.0f} ms",
+                f"  {form.streamability}",
             ]
         lines += [f"  {number}. {step}" for number, step in enumerate(self.steps, 1)]
         lines += [f"  {each}" for each in self.dispatches]
@@ -124,6 +125,8 @@ class Derivation:
             "shown": str(self.schedule.term),
             "axis": self.schedule.axis,
             "passes": self.schedule.passes,
+            "passes_as_written": self.schedule.passes_as_written,
+            "family": self.schedule.family,
             "nodes": self.schedule.nodes,
             "steps": list(self.steps),
             "cost": self.cost.to_json(),

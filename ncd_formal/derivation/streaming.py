@@ -12,7 +12,7 @@ the fold for softmax is admitted; here it is found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -39,6 +39,18 @@ PASS_COST, UNSPLIT_COST, REDUCTION_COST, OVERFLOW_COST = 10_000, 1_000_000, 10, 
 """A fold over blocks reads its operands once; a fold over the whole axis cannot be streamed; an
 exponential that is not taken against a maximum may overflow."""
 
+
+Family = Literal["stream", "split", "commutative split"]
+"""How a fold may be worked: in order alone; in parts, whose states are combined in order; or in
+parts that are combined in any order, as by atomics."""
+
+FAMILIES: Mapping[str, Family] = {
+    **dict.fromkeys(("Sum", "Max", "Min", "All", "Any", "RescaledSum"), "commutative split"),
+    # (−∞ · −1) · −1 is undefined, and −∞ · (−1 · −1) is not.
+    "Product": "stream",
+}
+"""Monoid → how a fold of it may be worked: ``monoid_commutative`` of ``proofs/Monoids.v``.  There
+is none yet that is associative and not commutative."""
 
 Writing = Literal["numbers", "all"]
 """Products over sums as they are, or written out."""
@@ -70,8 +82,44 @@ class StreamedForm:
     @property
     def way(self) -> str:
         """How it passes over its axis, in words."""
-        passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
+        passes = _counted(self.passes)
         return f"{passes} over {self.axis} in blocks of {self.context.axes[self.tile]}"
+
+    @property
+    def family(self) -> Family:
+        """How its folds may be worked; those that wait for one another are worked in order."""
+        monoids = {
+            node.children[0].op
+            for node in subterms(self.term)
+            if node.op == "Reduce" and node.args[1] == self.block
+        }
+        found: set[Family] = {FAMILIES.get(monoid, "stream") for monoid in monoids}
+        order: tuple[Family, ...] = ("stream", "split", "commutative split")
+        return "stream" if self.passes > 1 else min(found, key=order.index)
+
+    @property
+    def passes_as_written(self) -> int:
+        """How many passes over the axis the definition takes, each waiting for the one before.
+
+        A definition of more than one is no stream of the axis: an equal form may be.
+        """
+        return _depth(self.certificate.goals[0].left, self.axis)
+
+    @property
+    def streamability(self) -> str:
+        """What the definition and this form are, in words."""
+        written = self.passes_as_written
+        ways = {
+            "stream": "its blocks are taken in order",
+            "split": "parts of the axis may be worked apart, and are combined in order",
+            "commutative split": "parts of the axis may be worked apart, and combine in any order",
+        }
+        waits = ", each waiting for the one before, and is no stream" if written > 1 else ""
+        return f"as written it takes {_counted(written)}{waits}; here {ways[self.family]}"
+
+
+def _counted(passes: int) -> str:
+    return "one pass" if passes == 1 else f"{passes} passes"
 
 
 def streamable_axes(root: Term) -> tuple[str, ...]:
@@ -248,7 +296,7 @@ def _stream(
 
 
 def _depth(root: Term, block: str) -> int:
-    """The longest chain of folds over ``block``, each using the one before."""
+    """The longest chain of folds over an axis, each using the one before."""
     depth: dict[Term, int] = {}
     for node in subterms(root):
         below = max((depth[child] for child in node.children), default=0)

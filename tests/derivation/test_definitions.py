@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncd_formal.conditions import assume
-from ncd_formal.derivation.streaming import StreamedForm, stream
+from ncd_formal.derivation.streaming import FAMILIES, StreamedForm, stream
 from ncd_formal.elaboration import elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.shapes import parse_shape, size_names
 from ncd_formal.frontends.torch_export import import_program
 from ncd_formal.semantics import Evaluator
-from ncd_formal.wires import subterms
+from ncd_formal.wires import subterms, term
 from tests.coq import assert_accepted
+from tests.exact import MONOIDS
 from tests.programs.definitions import DEFINITIONS, Definition
 
 SIZES = {**dict.fromkeys("bchdrs", 2), **dict.fromkeys("nmkelyx", 3), "b": 1}
@@ -74,6 +76,38 @@ def test_one_pass_is_found_proved_and_right(name: str) -> None:
     tensors = draw(definition, 100.0 if rescaled and "definition" not in name else 1.0)
     expected = definition.program(*tensors).numpy()
     np.testing.assert_allclose(value(form, definition, tensors, 2), expected, 1e-9, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [
+        ("matmul", 1),
+        ("softmax", 2),
+        ("attention", 3),
+        ("layer norm", 3),
+        ("spherical attention", 2),
+    ],
+)
+def test_a_definition_that_takes_more_passes_is_no_stream(name: str, passes: int) -> None:
+    """Naive softmax waits for its maximum; the form that is found for it is a stream."""
+    form = streamed(name)
+    assert form.passes_as_written == passes
+    refused = "no stream" in form.streamability
+    assert refused is (passes > 1)
+    assert form.passes == 1 and form.family == "commutative split"
+
+
+def test_families_are_told_apart() -> None:
+    """Sums combine in any order; products of numbers and −∞ do not regroup, nor do two passes."""
+    form = streamed("matmul")
+    block = form.term.args
+    product_of_blocks = term("Reduce", term("Product"), form.block, form.term.children[1])
+    assert form.term.op == "Reduce" and block[1] == form.block
+    assert replace(form, term=product_of_blocks).family == "stream"
+    assert replace(form, passes=2).family == "stream"
+    assert set(FAMILIES) == {*MONOIDS, "RescaledSum"} - {"Both"}
+    for name, family in FAMILIES.items():
+        assert (family == "commutative split") is (name != "Product")
 
 
 @pytest.mark.parametrize("name", ["matmul", "decoding", "RMS norm", "spherical attention"])

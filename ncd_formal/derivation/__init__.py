@@ -16,7 +16,7 @@ from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Context
 from ncd_formal.conditions import assume as assume_sizes
 from ncd_formal.derivation.choice import Choice, choose, other_orders
-from ncd_formal.derivation.cost import Cost, cost
+from ncd_formal.derivation.cost import Cost, cost, leaves_idle
 from ncd_formal.derivation.dispatches import Dispatch, dispatches
 from ncd_formal.derivation.machines import Machine, machine
 from ncd_formal.derivation.refined import Refined, refine
@@ -215,11 +215,14 @@ class Costed:
     """Whether it is one dispatch."""
     why: str = ""
     """Why it is fused or not, where it could be either."""
+    in_parts: bool = False
+    """Whether the streamed axis is cut in parts that are passed over at the same time."""
 
     def explain(self) -> str:
         """The cost for people."""
         title = self.machine.title or self.machine.name
         way = f"streams {self.streamed}" if self.streamed else "streams nothing"
+        way += " in parts" if self.in_parts else ""
         lines = [f"{self.name} on {title}: {way}", *_indented(str(self.cost))]
         if self.why:
             lines.append(f"  {self.why}")
@@ -232,6 +235,7 @@ class Costed:
             "machine": self.machine.name,
             "streamed": self.streamed,
             "fused": self.fused,
+            "in_parts": self.in_parts,
             "why": self.why,
             "sizes": dict(self.sizes or {}),
             **self.cost.to_json(),
@@ -248,9 +252,9 @@ def estimate(
     """What a program costs on a machine, by its best schedule.
 
     Where an axis streams, that is one fused dispatch, or several where these take less time, or
-    move less on a machine without rates: those that it is cut into, or those of another order of
-    its contractions.  Where nothing is reduced, or nothing streams, every axis that is reduced is
-    held whole.
+    move less on a machine without rates: those that it is cut into, those of another order of its
+    contractions, or those of parts of the axis where one dispatch leaves processors idle.  Where
+    nothing is reduced, or nothing streams, every axis that is reduced is held whole.
 
     Errors: InputError for inputs that cannot be used, and where no group fits the memory.
     """
@@ -259,15 +263,17 @@ def estimate(
     form, choice = _chosen(output, context, chosen, sizes)
     whole = plan_of(form) if form else Plan(context, output.term, output.layout)
     way = choice.way
+    last = way.divided.form if way.divided else way.form
     return Costed(
         program.name,
         chosen,
         whole,
-        way.form.axis if way.form else "",
+        last.axis if last else "",
         choice.cost,
         sizes,
         len(way.plans) == 1,
         choice.why,
+        way.divided is not None,
     )
 
 
@@ -287,7 +293,13 @@ def compare(
     named = {**dict.fromkeys(over, 1), **(sizes or {})}
     program, output, context = _single_output(target, inputs, assume, named)
     known = {name: number for name, number in (sizes or {}).items() if name not in over}
-    candidates = [way.candidate(chosen) for way in ways(output, context, known)]
+    fewest = {**named, **{name: min(values) for name, values in over.items() if values}}
+
+    def idle(plan: Plan) -> bool:
+        return leaves_idle(plan, chosen, fewest)
+
+    found = ways(output, context, known, idle=idle if over else None)
+    candidates = [way.candidate(chosen) for way in found]
     return regime_map(program.name, candidates, chosen, over, sizes)
 
 
@@ -327,7 +339,10 @@ def _chosen(
         def rank_of(plan: Plan) -> tuple[float, float]:
             return rank(cost(plan, chosen, sizes))
 
-        found = ways(output, context, sizes, rank_of, expand)
+        def idle(plan: Plan) -> bool:
+            return leaves_idle(plan, chosen, sizes)
+
+        found = ways(output, context, sizes, rank_of, expand, idle)
     return found[0].form, choose(found, chosen, sizes)
 
 

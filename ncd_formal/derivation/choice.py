@@ -56,12 +56,21 @@ def choose(found: Sequence[Way], machine: Machine, sizes: Mapping[str, int] | No
     else:
         moved = ", ".join(f"{name} H = {each.transfers:,.0f}" for name, each in costs.items())
         why = [f"{moved} values"]
-    if best.order is not None:
+    if best.divided is not None and first.name in costs:
+        why.append(_kept_busy(first.name, costs[first.name]))
+    elif best.order is not None:
         own = best.candidate(machine).cost(None)
         why.append(fewer(least, own.operations, first.name, formulas[first.name].operations))
     elif where:
         why.append(where)
     return Choice(best, costs[least], "; ".join(why))
+
+
+def _kept_busy(name: str, whole: Cost) -> str:
+    """What a way does about processors that have no group, where another cuts its axis in parts."""
+    if not any(whole.idle):
+        return f"{name} cuts smaller groups to keep processors busy"
+    return f"{name} leaves {max(whole.idle)} of {whole.processors} processors idle"
 
 
 def fewer(name: str, own: Signomial, other: str, against: Signomial) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +32,7 @@ from ncd_formal.derivation.nests import (
     transfers_of_a_group,
     transfers_of_a_step,
 )
-from ncd_formal.derivation.optima import Optimum, inequality, optima
+from ncd_formal.derivation.optima import Optimum, inequality, optima, primitive
 from ncd_formal.derivation.schedules import Plan, nests, operations, plan_of, work
 from ncd_formal.derivation.sharing import Sharing, sharings
 from ncd_formal.derivation.signomials import Signomial, signomial
@@ -180,11 +181,29 @@ def schedules(form: StreamedForm | Plan) -> Schedules:
     """The schedules of a streamed form, or of a plan that need not stream."""
     plan = plan_of(form) if isinstance(form, StreamedForm) else form
     every = nests(plan)
-    regimes = tuple(o for nest in every for o in optima(nest))
+    given: dict[str, Signomial] = {}
+    if plan.axis is not None and plan.part is not None:
+        (each,) = plan.each.variables
+        given[each] = plan.extent(plan.axis) / plan.extent(plan.part)
+
+    def shown(formula: Signomial) -> Signomial:
+        """A formula in the sizes of the program and the number of parts."""
+        return formula.substitute(given) if given else formula
+
+    regimes = tuple(
+        Optimum(
+            shown(o.transfers),
+            {name: shown(g) for name, g in o.tiles.items()},
+            tuple(primitive(shown(c).cleared()) if given else c for c in o.conditions),
+        )
+        for nest in every
+        for o in optima(nest)
+    )
     done, special = operations(plan), str(work(plan).special)
     formulas = []
     for nest in every:
-        moved, held = str(transfers(nest)), " or ".join(map(str, memory(nest)))
+        moved = str(shown(transfers(nest)))
+        held = " or ".join(str(shown(each)) for each in memory(nest))
         formulas.append(
             Cost(
                 formula=moved,
@@ -196,8 +215,8 @@ def schedules(form: StreamedForm | Plan) -> Schedules:
                 flops=str(done),
                 time="",
                 bound="",
-                group_formula=str(transfers_of_a_group(nest)),
-                step_formula=" then ".join(map(str, transfers_of_a_step(nest))),
+                group_formula=str(shown(transfers_of_a_group(nest))),
+                step_formula=" then ".join(str(shown(h)) for h in transfers_of_a_step(nest)),
                 special_formula=special,
                 regimes=regimes,
                 special=special,
@@ -247,7 +266,7 @@ def cost(
     values: dict[str, float] = {**sizes, **tiling.tiles, **blocks}
     done = work(plan, nest)
     total, special = (math.ceil(part.evaluate(values)) for part in (done.flops, done.special))
-    if not nest.grouped:
+    if not nest.grouped and plan.part is None:
         total = value(operations(plan), sizes)
     moved = loaded = tiling.transfers * machine.bytes_per_value
     times: dict[str, float] = {}
@@ -301,6 +320,21 @@ def _idle_factor(
     if not machine.dtype:
         return 1.0
     return machine.processors / min(machine.processors, _groups(nest, sizes, tiles))
+
+
+def leaves_idle(plan: Plan, machine: Machine, sizes: Mapping[str, int]) -> bool:
+    """Whether a plan has fewer groups than a machine has processors, at the tiles of least H.
+
+    Then it may also cut smaller groups than these, to keep processors busy.
+    """
+    if not machine.dtype or machine.processors < 2:
+        return False
+    for nest in nests(plan):
+        with suppress(InputError):
+            tiling, _ = tile(nest, plan, machine, sizes, spread=False)
+            if _groups(nest, sizes, tiling.tiles) < machine.processors:
+                return True
+    return False
 
 
 def value(p: Polynomial, sizes: Mapping[str, int]) -> int:

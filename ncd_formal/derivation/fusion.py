@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations, product
 
 from ncd_formal.derivation.cost import Cost
 from ncd_formal.derivation.optima import Optimum, inequality, primitive
@@ -115,10 +116,16 @@ def _sum(numbers: Sequence[float | str]) -> float:
 
 
 def _sums(costs: Sequence[Cost]) -> tuple[Optimum, ...]:
-    """The sum of the first regimes: those in which each dispatch is large."""
-    if not all(c.regimes for c in costs):
+    """The sum of the first regimes that agree: those in which each dispatch is large."""
+
+    def agree(found: Sequence[Optimum]) -> bool:
+        conditions = dict.fromkeys(c for o in found for c in o.conditions)
+        sums = (a + b for a, b in combinations(conditions, 2))
+        return not any(all(c < 0 for _, c in each.terms) for each in sums)
+
+    firsts = next(filter(agree, product(*(c.regimes for c in costs))), None)
+    if firsts is None:
         return ()
-    firsts = [c.regimes[0] for c in costs]
     conditions = dict.fromkeys(c for o in firsts for c in o.conditions)
     tiles = {f"{n}.{k}": g for n, o in enumerate(firsts, 1) for k, g in o.tiles.items()}
     return (Optimum(total(o.transfers for o in firsts), tiles, tuple(conditions)),)

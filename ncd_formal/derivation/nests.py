@@ -18,6 +18,9 @@ counted here: they live at the level below, where :mod:`ncd_formal.derivation.re
 them.  Indices may be sums of axes: a window ``y + k`` reads all that it
 spans, ``g_y + k − 1`` values.
 
+Cut *in parts*, a streamed axis is dealt out to groups: they cut an axis of parts to single indices,
+and each streams its own part, so the index along the axis is ``part·each + i``.
+
 Source: FlashAttention on a Napkin, section 3 (group and stream partitions; H and M).
 """
 
@@ -25,10 +28,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 from ncd_formal.derivation.signomials import Signomial, product, signomial, total, variable
+from ncd_formal.errors import InputError
 from ncd_formal.sizes import Polynomial
 from ncd_formal.wires import is_axis
 
@@ -107,6 +112,21 @@ class Nest:
         """How many groups there are, as the ratio of the sizes."""
         return product(signomial(self.extents[a]) / self.tile(a) for a in self.cut)
 
+    @cached_property
+    def moved(self) -> Signomial:
+        """H: the values that a dispatch moves, in sizes and group sizes."""
+        return total(traffic_of(self, load) for load in loads(self))
+
+    @cached_property
+    def held(self) -> tuple[Signomial, ...]:
+        """M: the values held in each pass, in sizes and tile sizes; the most of them is needed."""
+        every = loads(self)
+        found = (
+            total(tile_of(self, load) for load in every if load.first <= number <= load.last)
+            for number in range(len(self.passes))
+        )
+        return tuple(dict.fromkeys(found))
+
     @property
     def streams(self) -> frozenset[str]:
         """The axes that some pass streams."""
@@ -162,6 +182,39 @@ def _whole(nest: Nest, access: Access) -> Access:
         first = min(a for a in nest.streams if nest.extents[a] is nest.extents[axis])
         alike[axis] = Polynomial({((first, 1),): 1})
     return Access(access.name, tuple(p.substitute(alike) for p in access.dimensions))
+
+
+def in_parts(nest: Nest, axis: str, part: str, parts: Polynomial, each: Polynomial) -> Nest:
+    """The nest with a streamed axis dealt out to parts, each of ``each`` indices.
+
+    What runs along the axis runs along the parts, and is read once by all of them; what does not
+    is read by every part, and what is written is written for every part.  A mask leaves out none
+    of a part's blocks here, so below a diagonal too much is counted, never too little.
+
+    Errors: InputError where an array is read along the axis in two dimensions.
+    """
+    number = Polynomial({((part, 1),): 1})
+    place = {axis: number * each + Polynomial({((axis, 1),): 1})}
+
+    def moved(access: Access) -> Access:
+        if sum(axis in p.variables for p in access.dimensions) > 1:
+            raise InputError(f"{access.name} is read along {axis} in two dimensions")
+        return Access(access.name, tuple(p.substitute(place) for p in access.dimensions))
+
+    return replace(
+        nest,
+        extents={**nest.extents, part: parts, axis: each},
+        passes=tuple(
+            Pass(
+                tuple(map(moved, step.reads)),
+                tuple(Access(a.name, (number, *moved(a).dimensions)) for a in step.writes),
+                step.stream,
+            )
+            for step in nest.passes
+        ),
+        triangles=(),
+        single=(part, *nest.single),
+    )
 
 
 def footprint(nest: Nest, access: Access, tiles: Mapping[str, Signomial]) -> Signomial:
@@ -260,7 +313,7 @@ def _in_window(nest: Nest, load: Load) -> bool:
 
 def transfers(nest: Nest) -> Signomial:
     """H: the values that a dispatch moves, in sizes and group sizes."""
-    return total(traffic_of(nest, load) for load in loads(nest))
+    return nest.moved
 
 
 def transfers_of_a_group(nest: Nest) -> Signomial:
@@ -279,12 +332,7 @@ def transfers_of_a_step(nest: Nest) -> tuple[Signomial, ...]:
 
 def memory(nest: Nest) -> tuple[Signomial, ...]:
     """M: the values held in each pass, in sizes and tile sizes; the most of them is needed."""
-    every = loads(nest)
-    found = (
-        total(tile_of(nest, load) for load in every if load.first <= number <= load.last)
-        for number in range(len(nest.passes))
-    )
-    return tuple(dict.fromkeys(found))
+    return nest.held
 
 
 def exact_transfers(nest: Nest, sizes: Mapping[str, int], tiles: Mapping[str, int]) -> int:

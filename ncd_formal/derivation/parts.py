@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from ncd_formal.conditions import Context
-from ncd_formal.derivation.schedules import replaced
+from ncd_formal.derivation.schedules import Plan, replaced
 from ncd_formal.derivation.streaming import StreamedForm
 from ncd_formal.elaboration import Output
 from ncd_formal.errors import InputError
@@ -58,6 +59,24 @@ class Divided:
         """The axis that counts the parts."""
         assert self.form.part is not None
         return self.form.part
+
+    @property
+    def plans(self) -> tuple[Plan, Plan]:
+        """What is scheduled: the states of all parts, and what combines them."""
+        form = self.form
+        arrays = tuple(
+            (s.name, tuple(a for digits in s.output.layout for a in digits if a != self.part))
+            for s in self.states
+        )
+        longest = sorted((axes for _, axes in arrays), key=len, reverse=True)
+        order = dict.fromkeys(axis for axes in longest for axis in axes)
+        first, *others = (s.output.term for s in reversed(self.states))
+        made = reduce(lambda rest, own: term("Tuple", own, rest), others, first)
+        layout = tuple((axis,) for axis in order)
+        return (
+            Plan(form.context, made, layout, form.axis, form.block, form.tile, self.part, arrays),
+            Plan(self.context, self.combined.term, self.combined.layout, self.part, self.part),
+        )
 
 
 def divide(form: StreamedForm, context: Context) -> Divided:

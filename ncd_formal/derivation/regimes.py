@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any
 
-from ncd_formal.derivation.cost import Cost, cost, schedules
+from ncd_formal.derivation.cost import Cost, Schedules, cost, divisors, schedules, value
 from ncd_formal.derivation.fusion import advantage, combined
 from ncd_formal.derivation.machines import Machine
 from ncd_formal.derivation.optima import inequality, primitive
@@ -43,7 +43,43 @@ class Candidate:
 def candidate(name: str, plans: Sequence[Plan], machine: Machine) -> Candidate:
     """The candidate that runs plans one after another on a machine."""
     known = [schedules(plan) for plan in plans]
-    return Candidate(name, lambda sizes: combined([cost(plan, machine, sizes) for plan in known]))
+
+    def costed(sizes: Mapping[str, int] | None) -> Cost:
+        if sizes is not None and plans[0].part is not None:
+            return _best_parts(known, machine, sizes)
+        return combined([cost(plan, machine, sizes) for plan in known])
+
+    return Candidate(name, costed)
+
+
+def _best_parts(known: Sequence[Schedules], machine: Machine, sizes: Mapping[str, int]) -> Cost:
+    """The cost of a form in parts, at the best number of them.
+
+    Tried are the powers of two, until more are worse or a part has less than a block.  Each part
+    has as many indices of the axis, rounded up: at most as many as there are parts are counted that
+    are not there.
+
+    Errors: InputError where there is one block, no group fits, or a size has no value.
+    """
+    plan = known[0].plan
+    assert plan.axis is not None and plan.part is not None
+    extent = value(plan.context.axes[plan.axis], sizes)
+    block = divisors(known[0].nests[0], plan, machine)[plan.axis]
+    (counted,), (each,) = plan.context.axes[plan.part].variables, plan.each.variables
+    best: Cost | None = None
+    parts = 2
+    while parts <= -(-extent // block):
+        at = {**sizes, counted: parts, each: -(-extent // parts)}
+        found = combined([cost(each_plan, machine, at) for each_plan in known])
+        found = replace(found, tiles={counted: parts, **found.tiles})
+        if best is not None and rank(found) > rank(best):
+            break
+        if best is None or rank(found) < rank(best):
+            best = found
+        parts *= 2
+    if best is None:
+        raise InputError(f"{plan.axis} has no two blocks of {block} to deal out")
+    return best
 
 
 @dataclass(frozen=True)
@@ -129,7 +165,8 @@ class RegimeMap:
         told = counted = 0
         for cell in self.cells:
             both = cell.costs.get(boundary.first), cell.costs.get(boundary.other)
-            at = {**self.given, **cell.sizes, "M": self.machine.memory}
+            chosen = {k: g for each in both if each for k, g in each.tiles.items()}  # m_parts
+            at = {**chosen, **self.given, **cell.sizes, "M": self.machine.memory}
             if both[0] and both[1] and all(c.evaluate(at) >= 0 for c in boundary.given):
                 counted += 1
                 less = float(both[0].transfers) <= float(both[1].transfers)

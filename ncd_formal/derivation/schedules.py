@@ -14,10 +14,18 @@ from dataclasses import dataclass, replace
 from typing import Union
 
 from ncd_formal.conditions import Context
-from ncd_formal.derivation.nests import Access, Nest, Pass, Triangle, grouped_axes, windows
+from ncd_formal.derivation.nests import (
+    Access,
+    Nest,
+    Pass,
+    Triangle,
+    grouped_axes,
+    in_parts,
+    windows,
+)
 from ncd_formal.derivation.signomials import Signomial, product, signomial, total
 from ncd_formal.derivation.streaming import StreamedForm
-from ncd_formal.sizes import Polynomial, size, variable
+from ncd_formal.sizes import Polynomial, fresh_names, size, variable
 from ncd_formal.wires import (
     Argument,
     Term,
@@ -48,6 +56,18 @@ class Plan:
     axis: str | None = None
     block: str | None = None
     tile: str | None = None
+    part: str | None = None
+    """The axis that counts the parts that the streamed axis is dealt out to, if it is."""
+    arrays: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What is written where that is not one output: names and axes, each for every part."""
+
+    @property
+    def each(self) -> Polynomial:
+        """How many indices of the streamed axis each part has: a size of its own."""
+        assert self.axis is not None
+        taken = {v for extent in self.context.axes.values() for v in extent.variables}
+        label = self.axis.split(".", maxsplit=1)[0]
+        return variable(next(fresh_names(f"{label}_each", taken)))
 
     @property
     def output(self) -> frozenset[str]:
@@ -80,19 +100,22 @@ def nests(plan: Plan) -> tuple[Nest, ...]:
     A read at an index that is rounded counts every axis in it.
     """
     by_pass, outside = _reads(plan)
-    output = Access("output", _output_index(plan))
+    outputs = tuple(
+        Access(name, tuple(map(variable, axes)))
+        for name, axes in plan.arrays or (("output", tuple(a for d in plan.layout for a in d)),)
+    )
     folds = [n for n in subterms(plan.term) if n.op == "Reduce" and n.args[1] == plan.block]
     carried = frozenset[str]().union(*(fold.axes for fold in folds))
     late = frozenset[str]().union(*(a.axes for a in outside))
     appended = sorted((plan.output & late) - carried) if folds else []
     passes = [Pass(reads, (), plan.axis) for reads in by_pass]
     if appended:
-        passes.append(Pass(outside, (output,), max(appended, key=lambda a: (a in late, a))))
+        passes.append(Pass(outside, outputs, max(appended, key=lambda a: (a in late, a))))
     elif passes:
         last = passes[-1]
-        passes[-1] = Pass((*last.reads, *outside), (output,), last.stream)
+        passes[-1] = Pass((*last.reads, *outside), outputs, last.stream)
     else:
-        passes = [Pass(outside, (output,))]
+        passes = [Pass(outside, outputs)]
     cut = plan.output - set(appended)
     every = [a for p in passes for a in (*p.reads, *p.writes)]
     grouped = grouped_axes(cut, every, plan.context.axes)
@@ -106,6 +129,8 @@ def nests(plan: Plan) -> tuple[Nest, ...]:
         single=tuple(sorted(cut - set(grouped))),
         labels=labels,
     )
+    if plan.part is not None and plan.axis is not None:
+        nest = in_parts(nest, plan.axis, plan.part, plan.context.axes[plan.part], plan.each)
     readers: dict[str, int] = {}
     for step in passes:
         for name in {a.name for a in step.reads if step.stream in a.axes}:
@@ -124,10 +149,6 @@ def _labels(axes: Iterable[str]) -> dict[str, str]:
         for stem, alike in stems.items()
         for number, axis in enumerate(alike)
     }
-
-
-def _output_index(plan: Plan) -> tuple[Polynomial, ...]:
-    return tuple(variable(axis) for digits in plan.layout for axis in digits)
 
 
 def _reads(plan: Plan) -> tuple[list[tuple[Access, ...]], tuple[Access, ...]]:
@@ -218,7 +239,7 @@ def work(plan: Plan, nest: Nest | None = None) -> Work:
     for node in subterms(plan.term):
         if node.op in SPECIAL and _flat(depends[node]):
             special.append(_points(plan, nest, _whole(plan, _flat(depends[node]))))
-        elif _rescales(node) and node.args[1] != plan.block:
+        elif _rescales(node) and (node.args[1] != plan.block or plan.tile is None):
             score = depends[node.children[1].children[0]]
             special.append(_points(plan, nest, _whole(plan, _flat(score) | {str(node.args[1])})))
     return Work(total(flops), total(special))
@@ -328,7 +349,8 @@ def _points(plan: Plan, nest: Nest | None, axes: frozenset[str]) -> Signomial:
     if nest is None:
         return volume
     for axis in nest.cut:
-        if axis not in axes:
+        shared = axis == plan.part and plan.axis in axes  # each part has its own points
+        if axis not in axes and not shared:
             volume = volume * plan.extent(axis) / nest.tile(axis)
     for t in nest.triangles:
         if {t.grouped, t.streamed} <= axes:

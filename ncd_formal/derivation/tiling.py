@@ -201,6 +201,8 @@ def _rounded(
     capacity: int,
 ) -> list[tuple[int, ...]]:
     """The choices next below the solution in real numbers, all but the last axis."""
+    if all(len(allowed[name]) == 1 for name in names[:-1]):
+        return [tuple(allowed[name][0] for name in names[:-1])]
     upper = {name: float(allowed[name][-1]) for name in names}
     real = relaxed(objective, held, upper, capacity)
     if real is None:

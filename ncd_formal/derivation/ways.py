@@ -3,7 +3,7 @@
 A way makes intermediates, one dispatch each, and ends in a dispatch that makes the output.  As one
 dispatch, a program streams an axis; cut, what the blocks make inside is written out; and in any
 order of contractions, what is the same all along an axis of the output can be made beforehand,
-once.
+once.  Where few groups leave processors idle, the axis that it streams may be cut in parts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from ncd_formal.conditions import Context
 from ncd_formal.derivation.contractions import Drawn, drawn_sizes, orders
 from ncd_formal.derivation.fusion import cut
 from ncd_formal.derivation.machines import Machine
-from ncd_formal.derivation.parts import Divided
+from ncd_formal.derivation.nests import windows
+from ncd_formal.derivation.parts import Divided, divide
 from ncd_formal.derivation.regimes import Candidate, candidate
 from ncd_formal.derivation.schedules import Plan, nests, plan_of, replaced, streams_a_window
 from ncd_formal.derivation.signomials import Signomial, product, signomial, total
@@ -53,6 +54,9 @@ class Way:
 Rank = Callable[[Plan], tuple[float, float]]
 """How good a plan is at sizes that are known: less is better."""
 
+Idle = Callable[[Plan], bool]
+"""Whether a plan leaves processors of a machine idle at sizes that are known."""
+
 
 def as_written(
     output: Output, context: Context, rank: Rank | None = None, expand: bool = False
@@ -74,8 +78,12 @@ def ways(
     sizes: Mapping[str, int] | None = None,
     rank: Rank | None = None,
     expand: bool = False,
+    idle: Idle | None = None,
 ) -> tuple[Way, ...]:
-    """All the ways to run an output, the one dispatch first; ``sizes`` are those that are known."""
+    """All the ways to run an output, the one dispatch first; ``sizes`` are those that are known.
+
+    Where that one leaves processors ``idle``, its streamed axis cut in parts is a way too.
+    """
     drawn = drawn_sizes(context, sizes or {})
     found = [*as_written(output, context, rank, expand)]
     ahead = _beforehand(output, context, drawn, rank)
@@ -88,7 +96,27 @@ def ways(
             name = f"{_listed(_sums_of_inputs(order.term))} inside"
             way = replace(one_dispatch(reordered, context, rank), name=name)
         found += (replace(each, order=order.certificate) for each in (way, _cut(way)) if each)
+    whole = found[0]
+    if idle is not None and whole.form is not None and idle(whole.plans[0]):
+        with suppress(InputError):
+            found.append(_in_parts(output, context, whole.form, expand))
     return tuple(_distinct(found))
+
+
+def _in_parts(output: Output, context: Context, whole: StreamedForm, expand: bool) -> Way:
+    """A form that streams in one pass, in parts: their states, and what combines these.
+
+    Errors: InputError where it has no such form, and where neighbouring parts read what they share.
+    """
+    if whole.passes != 1:
+        raise InputError(f"the folds over {whole.axis} wait for one another")
+    divided = divide(stream(output, context, whole.axis, parts=True, expand=expand), context)
+    states = divided.plans[0]
+    for nest in nests(states):
+        for read in (a for step in nest.passes for a in step.reads):
+            if any(states.part in window for window in windows(read, nest.extents)):
+                raise InputError(f"parts overlap where they read {read.name}")
+    return Way("in parts", divided.plans, None, divided=divided)
 
 
 def one_dispatch(

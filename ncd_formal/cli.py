@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -211,6 +211,12 @@ def derive(
             "--expand", help="Write out products of sums for fewer passes; they may cancel."
         ),
     ] = False,
+    parts: Annotated[
+        bool,
+        typer.Option(
+            "--parts", help="Cut the streamed axis in parts: split-K, and split-KV in decoding."
+        ),
+    ] = False,
     as_json: _Json = False,
 ) -> int:
     """Derive a fast kernel from a definition.
@@ -225,9 +231,13 @@ def derive(
             program = load_target(target)
             from ncd_formal.derivation import derive as plan
 
-            options: Any = {"expand": True} if expand else {}
             derivation = plan(
-                program, shapes, hardware=_machine(hardware), sizes=numbers or None, **options
+                program,
+                shapes,
+                hardware=_machine(hardware),
+                sizes=numbers or None,
+                expand=expand,
+                parts=parts,
             )
         if as_json:
             _print_json(derivation.to_json())

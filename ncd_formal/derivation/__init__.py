@@ -23,7 +23,7 @@ from ncd_formal.derivation.refined import Refined, refine
 from ncd_formal.derivation.regimes import RegimeMap, rank, regime_map
 from ncd_formal.derivation.schedules import Plan, plan_of
 from ncd_formal.derivation.streaming import StreamedForm, stream
-from ncd_formal.derivation.ways import as_written, one_dispatch, ways
+from ncd_formal.derivation.ways import as_written, in_parts, one_dispatch, ways
 from ncd_formal.elaboration import Output, elaborate
 from ncd_formal.errors import InputError
 from ncd_formal.frontends.program import Program
@@ -146,16 +146,19 @@ def derive(
     sizes: Mapping[str, int] | None = None,
     assume: Sequence[str] = (),
     expand: bool = False,
+    parts: bool = False,
 ) -> Derivation:
     """A streamed algorithm for a program, with its proof, its cost and its kernel.
 
     ``sizes`` gives numbers to sizes, for the cost; the algorithm and its proof hold for all.  With
     sizes, several dispatches are written where they take less than the fused one, or it does not
-    fit, in another order of contractions where that is better.  ``expand`` also writes out products
-    over sums, for fewer passes: then sums may cancel in floating point.
+    fit, in another order of contractions where that is better, or in parts of the streamed axis
+    where one dispatch leaves processors idle.  ``parts`` asks for those whatever they take.
+    ``expand`` also writes out products over sums, for fewer passes: then sums may cancel in
+    floating point.
 
     Errors: InputError where nothing is reduced, where no streamed form was found, where no schedule
-    fits the memory, and for inputs that cannot be used.
+    fits the memory, where an axis does not split, and for inputs that cannot be used.
     """
     from ncd_formal.realize.triton_source import kernel_source
     from ncd_formal.realize.unfused_source import unfused_source
@@ -166,28 +169,36 @@ def derive(
     if form is None:
         form = stream(output, context)
     form.certificate.check()
+    if parts:
+        way = in_parts(output, context, form, expand)
+        choice = Choice(way, way.candidate(chosen).cost(sizes), "in parts, as was asked for")
     kernel, refusal = "", None
     try:
         kernel = kernel_source(program.name, form, program.inputs, program.conditions)
     except InputError as error:
         refusal = error
-    way, why = choice.way, choice.why if sizes is not None else ""
-    parts: tuple[Dispatch, ...] = ()
+    way, why = choice.way, choice.why if sizes is not None or parts else ""
+    several: tuple[Dispatch, ...] = ()
     files: Mapping[str, str] = {}
     if way.order is not None or len(way.plans) > 1:
         try:
-            parts = dispatches(program.name, way, output.term, context, program.inputs)
-            files = unfused_source(parts, program.inputs, program.conditions)
+            several = dispatches(program.name, way, output.term, context, program.inputs)
+            files = unfused_source(several, program.inputs, program.conditions)
         except InputError as error:
-            parts, why = (), f"{why}; the kernel that is written is the fused one: {error}"
-    if refusal is not None and not parts:
+            if parts:
+                raise
+            several, why = (), f"{why}; the kernel that is written is the fused one: {error}"
+    if refusal is not None and not several:
         raise refusal
-    certificate = way.order if parts and way.order else form.certificate
-    followed = [certificate, *(part.form.certificate for part in parts)]
+    if several and way.divided:
+        form = way.divided.form
+    ordered = way.order if several else None
+    certificate = ordered or form.certificate
+    followed = [certificate, *(each.form.certificate for each in several)]
     return Derivation(
         program.name,
         form,
-        steps(followed if parts and way.order else [certificate]),
+        steps(followed if ordered else [certificate]),
         choice.cost,
         kernel,
         certificate,
@@ -195,7 +206,7 @@ def derive(
         len(way.plans) == 1,
         why,
         files,
-        parts,
+        several,
         other_orders(output, context) if sizes is None else (),
     )
 

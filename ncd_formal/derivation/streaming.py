@@ -83,7 +83,8 @@ class StreamedForm:
     def way(self) -> str:
         """How it passes over its axis, in words."""
         passes = _counted(self.passes)
-        return f"{passes} over {self.axis} in blocks of {self.context.axes[self.tile]}"
+        parts = ", in parts" if self.part is not None else ""
+        return f"{passes} over {self.axis} in blocks of {self.context.axes[self.tile]}{parts}"
 
     @property
     def family(self) -> Family:

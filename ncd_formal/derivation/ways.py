@@ -99,11 +99,11 @@ def ways(
     whole = found[0]
     if idle is not None and whole.form is not None and idle(whole.plans[0]):
         with suppress(InputError):
-            found.append(_in_parts(output, context, whole.form, expand))
+            found.append(in_parts(output, context, whole.form, expand))
     return tuple(_distinct(found))
 
 
-def _in_parts(output: Output, context: Context, whole: StreamedForm, expand: bool) -> Way:
+def in_parts(output: Output, context: Context, whole: StreamedForm, expand: bool) -> Way:
     """A form that streams in one pass, in parts: their states, and what combines these.
 
     Errors: InputError where it has no such form, and where neighbouring parts read what they share.

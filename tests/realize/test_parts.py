@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ncd_formal.certificate import Certificate
 from ncd_formal.conditions import Context, assume
+from ncd_formal.derivation import derive
 from ncd_formal.derivation.dispatches import Dispatch, dispatches
 from ncd_formal.derivation.parts import Divided, divide
 from ncd_formal.derivation.streaming import stream
@@ -239,3 +241,44 @@ def test_an_order_of_another_program_is_refused() -> None:
     refused(way, imported("matmul")[1].term)
     first, *others = way.plans
     refused(replace(way, plans=(replace(first, term=term("Add", first.term, first.term)), *others)))
+
+
+# --- Derived --------------------------------------------------------------------------------------
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v
+
+
+ROWS = {"k": "b h m d", "v": "b h m d"}
+
+
+def test_decoding_is_derived_in_parts_where_processors_idle(tmp_path: Path) -> None:
+    """With sizes, where that takes less; and what is saved runs, and is checked."""
+    sizes = {"b": 1, "h": 16, "m": 131_072, "d": 128}
+    found = derive(attention, {"q": "b h 1 d", **ROWS}, "h100", sizes)
+    assert not found.fused and "processors idle" in found.why
+    assert found.schedule.part is not None
+    assert found.certificate.goals[0].right is found.schedule.term
+    found.save(tmp_path)
+    for file in ("certificate", "dispatch_1", "dispatch_2"):
+        Certificate.load(tmp_path / f"{file}.json").check()
+    tensors = [random(1, 2, n, 32, seed=n) for n in (1, 70, 70)]
+    with interpret():
+        out = load(tmp_path / "kernel.py").attention(*tensors, parts=2)
+    torch.testing.assert_close(out, attention(*tensors), atol=1e-5, rtol=1e-5)
+    many = derive(attention, {"q": "b h n d", **ROWS}, "h100", {**sizes, "n": 4096})
+    assert many.fused and many.schedule.part is None
+
+
+def test_parts_are_derived_where_they_are_asked_for() -> None:
+    found = derive(attention, {"q": "b h n d", **ROWS}, parts=True)
+    assert found.schedule.part is not None and len(found.dispatches) == 2
+    assert "in parts, as was asked for" in found.explain()
+    assert "parts=None" in found.files["kernel.py"]
+    definition = DEFINITIONS["layer norm"]
+    with pytest.raises(InputError, match="wait for one another"):
+        derive(definition.program, definition.inputs, parts=True)
+    sizes = {"b": 1, "h": 1, "n": 1, "m": 2, "d": 64}
+    with pytest.raises(InputError, match="no two blocks"):
+        derive(attention, {"q": "b h n d", **ROWS}, "h100", sizes, parts=True)

@@ -79,7 +79,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 @pytest.mark.parametrize("hardware, by", [(A100, "L2 cache"), (H100, "clusters")])
 def test_a_cost_takes_the_fastest_way_to_move(hardware: Machine, by: str) -> None:
     """Where a machine's file says that memories share; and what it takes is what was shared."""
-    shapes, sizes = {"q": "q d", "k": "x d", "v": "x d"}, {"q": 8192, "x": 8192, "d": 128}
+    shapes = {"q": "h q d", "k": "h x d", "v": "h x d"}
+    sizes = {"h": 8, "q": 8192, "x": 8192, "d": 128}
     found: Cost = estimate(attention, shapes, hardware, sizes).cost
     alone = replace(
         hardware, cluster={}, levels=tuple(replace(v, serves=0.0) for v in hardware.levels)

@@ -1107,7 +1107,8 @@ class Normaliser:
             a, b = body.children
             self.apply("sum-add", x=axis, a=a, b=b)
             return self.add(self.reduce(SUM, axis, a), self.reduce(SUM, axis, b))
-        one = self._one_hot(axis, body)
+        # A sum streams where the question whether an index is there would be a fold of its own.
+        one = None if self.gather else self._one_hot(axis, body)
         if one is not None:
             return one
         split = self._last(axis, body)

@@ -55,7 +55,7 @@ def candidate(name: str, plans: Sequence[Plan], machine: Machine) -> Candidate:
 def _best_parts(known: Sequence[Schedules], machine: Machine, sizes: Mapping[str, int]) -> Cost:
     """The cost of a form in parts, at the best number of them.
 
-    Tried are the powers of two, until more are worse or a part has less than a block.  Each part
+    Tried are the powers of two, until a part has less than a block.  Each part
     has as many indices of the axis, rounded up: at most as many as there are parts are counted that
     are not there.
 
@@ -72,8 +72,6 @@ def _best_parts(known: Sequence[Schedules], machine: Machine, sizes: Mapping[str
         at = {**sizes, counted: parts, each: -(-extent // parts)}
         found = combined([cost(each_plan, machine, at) for each_plan in known])
         found = replace(found, tiles={counted: parts, **found.tiles})
-        if best is not None and rank(found) > rank(best):
-            break
         if best is None or rank(found) < rank(best):
             best = found
         parts *= 2

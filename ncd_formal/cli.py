@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -231,13 +231,10 @@ def derive(
             program = load_target(target)
             from ncd_formal.derivation import derive as plan
 
+            asked = {"expand": expand, "parts": parts}
+            options: Any = {name: True for name, wanted in asked.items() if wanted}
             derivation = plan(
-                program,
-                shapes,
-                hardware=_machine(hardware),
-                sizes=numbers or None,
-                expand=expand,
-                parts=parts,
+                program, shapes, hardware=_machine(hardware), sizes=numbers or None, **options
             )
         if as_json:
             _print_json(derivation.to_json())

@@ -60,6 +60,7 @@ MAY_LOAD = {
     "frontends/aten": {"torch"},
     "frontends/complex_numbers": {"torch"},
     "frontends/coverage": {"torch"},
+    "frontends/fast_path": {"torch"},
     "frontends/symbolic": {"torch", "sympy"},
     "frontends/taken_apart": {"torch"},
     "realize/interpreter": {"torch", "triton"},

@@ -343,24 +343,6 @@ def test_labels_that_a_loss_leaves_out_are_a_condition() -> None:
     assert unlooked.status == "undecided"
 
 
-def test_the_fast_path_of_attention_is_not_what_is_compared() -> None:
-    """It gives NaN in a row without a key, where the operator of the traced path gives 0."""
-
-    class Padded(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
-
-        def forward(self, x: Tensor, pad: Tensor) -> Tensor:
-            out: Tensor = self.inner(x, x, x, key_padding_mask=pad, need_weights=False)[0]
-            return out
-
-    module = Padded().eval().requires_grad_(False)
-    found = prove(module, module, {"x": "b n 4", "pad": "b n : bool"})
-    assert found.status == "proved"
-    assert torch.backends.mha.get_fastpath_enabled()
-
-
 def test_what_has_a_result_is_a_condition() -> None:
     """PyTorch checks the inverse where it stands; that was refused as an input of no tensor."""
 

@@ -280,13 +280,14 @@ def operator_name(overload: torch._ops.OpOverload) -> str:
 
 
 class Recorder:
-    """Collects the decisions of a trace, and the symbols that it is about."""
+    """Collects the decisions of a trace, the symbols that it is about, and what to say of it."""
 
     def __init__(self, defined: Container[str]) -> None:
         """``defined`` holds the operators that are imported by their definitions."""
         self._defined = defined
         self.decisions: list[Decision] = []
         self.shapes: ShapeEnv | None = None
+        self.notes: dict[str, None] = {}
 
     @contextmanager
     def recording(self) -> Iterator[None]:

@@ -45,6 +45,7 @@ from ncd_formal.frontends import (  # two of them fill the table of the first
 )
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
 from ncd_formal.frontends.complex_numbers import Complex
+from ncd_formal.frontends.fast_path import noting_fast_paths, without_fast_path
 from ncd_formal.frontends.program import Program, ProgramSource
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
 from ncd_formal.frontends.symbolic import (
@@ -208,7 +209,7 @@ class _Caller(torch.nn.Module):
         own.update((name, given[name]) for name in own if name in given)
         arguments = tuple(_exact(tensors[name]) for name in self.declared)
         state = {name: _exact(tensor) for name, tensor in own.items()}
-        with torch.no_grad(), _in_float64(), _without_fast_path():
+        with torch.no_grad(), _in_float64(), without_fast_path():
             result = torch.func.functional_call(self, state, arguments)
         leaves = [leaf for leaf in pytree.tree_leaves(result) if leaf is not None]
         return tuple(
@@ -242,21 +243,6 @@ def _in_float64() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-@contextmanager
-def _without_fast_path() -> Iterator[None]:
-    """PyTorch's modules of attention as their Python text says, as they are traced.
-
-    Their fast path gives NaN where the operator that they otherwise call gives 0: in a row without
-    a key.
-    """
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
-
-
 def _exact(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor.clone()
 
@@ -284,7 +270,15 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
         for shape in shapes
     )
     recorder = Recorder(aten.ATEN)
-    with _quiet(), _lines(), _symbolic_math(caller), TakenApart(), recorder.recording():
+    with (
+        _quiet(),
+        _lines(),
+        _symbolic_math(caller),
+        without_fast_path(),
+        noting_fast_paths(caller, recorder.notes.setdefault),
+        TakenApart(),
+        recorder.recording(),
+    ):
         try:
             exported = torch.export.export(
                 caller, examples, dynamic_shapes=(dynamic,) if dynamic else None, strict=False
@@ -578,7 +572,7 @@ class _Importer:
     ) -> None:
         self.caller, self.exported = caller, exported
         self.conditions = Conditions(context)
-        self.notes: dict[str, None] = {}
+        self.notes = dict(recorder.notes)
         self.values: dict[Any, Any] = {}
         self.parameters: dict[str, Declaration] = {}
         self.tensors: dict[str, torch.Tensor] = {}

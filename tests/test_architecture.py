@@ -62,6 +62,7 @@ MAY_LOAD = {
     "frontends/coverage": {"torch"},
     "frontends/fast_path": {"torch"},
     "frontends/symbolic": {"torch", "sympy"},
+    "frontends/tables": {"torch"},
     "frontends/taken_apart": {"torch"},
     "realize/interpreter": {"torch", "triton"},
     "realize/compilation": {"torch", "triton"},

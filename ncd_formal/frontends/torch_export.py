@@ -41,6 +41,7 @@ from ncd_formal.frontends import (  # two of them fill the table of the first
     aten,
     complex_numbers,
     opaque,  # noqa: F401
+    tables,
     vision,  # noqa: F401
 )
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
@@ -649,10 +650,13 @@ class _Importer:
             elif spec.kind is InputKind.TOKEN:  # it keeps assertions in their order
                 self.values[node] = None
             else:
-                self.values[node] = self._parameter(spec)
+                self.values[node] = self._parameter(spec, bool(node.users))
 
-    def _parameter(self, spec: InputSpec) -> Array:
-        """A parameter or buffer by its (first) name; a constant by its values."""
+    def _parameter(self, spec: InputSpec, used: bool) -> Array:
+        """A parameter or buffer by its (first) name; a constant by its values.
+
+        So is a buffer where they are a formula, which is noted where the buffer is used.
+        """
         tensor = self._tensor(spec)
         if isinstance(tensor, torch._subclasses.FakeTensor):
             raise InputError(
@@ -661,7 +665,21 @@ class _Importer:
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if tensor.numel() and place in self.tied:
             return self.tied[place]
-        self.tied[place] = array = self._new_parameter(spec, tensor)
+        array = self._table(spec, tensor, used) or self._new_parameter(spec, tensor)
+        self.tied[place] = array
+        return array
+
+    def _table(self, spec: InputSpec, tensor: torch.Tensor, used: bool) -> Array | None:
+        """A buffer or constant whose values are a formula of its indices."""
+        if spec.kind is InputKind.PARAMETER or tensor.is_meta:
+            return None
+        origin = _unprefixed(spec.target or "")
+        found = tables.closed_form(tensor, kind_of(tensor.dtype), origin)
+        if found is None:
+            return None
+        array, text = found
+        if used and spec.kind is InputKind.BUFFER:
+            self.notes[text] = None
         return array
 
     def _new_parameter(self, spec: InputSpec, tensor: torch.Tensor) -> Array:

@@ -949,7 +949,7 @@ def lstm_cell_by_hand() -> Sides:
     return Recurrent, RecurrentByHand
 
 
-@later(x=f"b n {WIDTH}", assume=("n <= 64",))
+@pair(x=f"b n {WIDTH}", assume=("n <= 64",))
 def causal_mask_from_a_buffer() -> Sides:
     """The buffer holds a triangle of side 64, so that lengths up to 64 are causal."""
     return Attention, BufferedAttention

@@ -160,7 +160,7 @@ class _Classes:
 
         If ``melting``, pieces that it is the coproduct of are forgotten.
         """
-        high = divide(self.extent[leaf], low)
+        high = divide(self.extent[leaf], low) if low.terms else None
         if high is None or (leaf in self.pieces and not melting):
             return None
         self.pieces.pop(leaf, None)
@@ -204,6 +204,8 @@ class _Classes:
     def regroup(self, elements: Iterable[int], shape: Sequence[Polynomial]) -> list[Leaves] | None:
         """Cut leaves into groups of the given sizes, splitting some; None where it cannot be."""
         rest = self.leaves(elements)
+        if not all(extent.terms for extent in (*shape, *(self.extent[leaf] for leaf in rest))):
+            return None  # an axis without indices can be cut in any way
         groups: list[Leaves] = []
         for extent in reversed(shape):
             group: Leaves = []
@@ -229,7 +231,7 @@ class _Classes:
     def piece(self, elements: Leaves, offset: Polynomial, extent: Polynomial) -> Leaves:
         """The part ``[offset, offset + extent)`` of a dimension, cut out as a coproduct piece."""
         leaves = self.leaves(elements)
-        if len(leaves) != 1:
+        if len(leaves) != 1 or not extent.terms:
             return self.fresh(extent)
         (leaf,) = leaves
         whole = self.extent[leaf]
@@ -502,6 +504,8 @@ class _Pull:
         return found
 
     def _at(self, array: Array, index: tuple[Digits, ...]) -> Term:
+        if not all(extent.terms for extent in array.shape):
+            return wires.ZERO  # there is no such index: what is said of it does not matter
         if isinstance(array, InputArray):
             return wires.input_at(array.name, map(self.flat, index))
         if isinstance(array, NumberArray):
@@ -572,8 +576,9 @@ class _Pull:
             if not self.context.nonnegative(below) and not self.context.nonnegative(above):
                 candidates.append((part, offset, extent))
             offset = offset + extent
-        # An index of an axis without any lies in no part: what is said of it does not matter.
-        *earlier, (last, start, extent) = candidates or [(array.parts[-1], offset - extent, extent)]
+        if not candidates:
+            raise InputError(f"{array.origin}: reads outside of what is concatenated")
+        *earlier, (last, start, extent) = candidates
         result = self._part(last, index, d, position - start, extent)
         for part, start, extent in reversed(earlier):
             inside = wires.predicate(start + extent - 1 - position)

@@ -162,14 +162,14 @@ def prove(
     first = task.seeds(trials, FEW_TRIALS) if task.is_large else range(FIRST_TRIALS)
     found = trials.search(iter(first))
     clock.lap("trials")
-    if trials.mismatch and found is None:
-        return _undecided(task, trials.mismatch, clock)
+    if trials.impure or (trials.mismatch and found is None):
+        return _undecided(task, trials.impure or trials.mismatch, clock)
     certificate: Certificate | Composition | None = None
     reason = ""
     search: _Search | None = None
     if found is None:
         log.info("proving")
-        search = _Search(task, trials, timeout, own)
+        search = _Search(task, trials, timeout, own, find_conditions)
         certificate, reason = search.first(), search.reason
         if certificate is not None and certificate.hypotheses:
             certificate = task.with_example(certificate)
@@ -178,6 +178,8 @@ def prove(
     if certificate is None and found is None:
         found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
         clock.lap("trials")
+        if trials.impure:
+            return _undecided(task, trials.impure, clock)
     if certificate is None and find_conditions and not trials.mismatch:
         log.info("looking for conditions")
         read, certificate = find(task, timeout, own)
@@ -193,6 +195,9 @@ def prove(
             clock.lap("trials")
             return _refuted(task, smaller, clock)
         return _undecided(task, trials.mismatch or reason, clock)
+    if not trials.compared and not (confirming := task.trials_of(certificate)).agree():
+        reason = "no sizes and inputs are known at which both programs run, and agree"
+        return _undecided(task, confirming.mismatch or confirming.impure or reason, clock)
     log.info("checking")
     try:
         certificate.check(rules)
@@ -205,7 +210,7 @@ def prove(
         "proved",
         task.names[0],
         task.names[1],
-        tuple(c for c in certificate.conditions if c not in task.assumed),
+        tuple(c for c in certificate.conditions if not task.is_assumed(c)),
         task.notes(certificate),
         certificate=certificate,
         seconds=clock.laps,
@@ -215,11 +220,14 @@ def prove(
 class _Search:
     """The search for a proof without conditions: what is quick first, what may take long last."""
 
-    def __init__(self, task: Task, trials: Trials, timeout: float, rules: tuple[Rule, ...]) -> None:
+    def __init__(
+        self, task: Task, trials: Trials, timeout: float, rules: tuple[Rule, ...], guess: bool
+    ) -> None:
         self.task = task
         self.trials = trials
         self.seconds = timeout
         self.rules = rules
+        self.guess = guess
         self.reason = ""
         self.whole: Proof | None = None
 
@@ -227,7 +235,7 @@ class _Search:
         """A proof of the programs as a whole where that is quick, then array by array."""
         task, start = self.task, time.perf_counter()
         if not task.is_large:
-            given = task.assumed_hypotheses()
+            given = task.assumed_hypotheses(self.guess)
             context = task.elaboration.context
             self.whole = Proof(context, task.pairs, self.seconds, self.rules, given)
             effort: Effort = "normal"

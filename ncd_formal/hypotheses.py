@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from ncd_formal.conditions import Context
+from ncd_formal.facts import Facts
 from ncd_formal.proof import Hypothesis
 from ncd_formal.sizes import Polynomial, Quotient, size, variable
 from ncd_formal.wires import (
@@ -65,7 +66,8 @@ def condition_text(hypothesis: Hypothesis, context: Context, shapes: Shapes) -> 
             or _Words(context, left).some(bound, body)
         )
     words = _Words(context, left, right)
-    said = words.truth(left) if right is ONE else f"{words(left)} = {words(right)}"
+    is_truth = right is ONE and Facts(context).holds("boolean", left)
+    said = words.truth(left) if is_truth else f"{words(left)} = {words(right)}"
     return f"{words.quantified((), 'for all')}{said}"
 
 

@@ -35,6 +35,9 @@ Run = Callable[[Tensors], "tuple[torch.Tensor, ...]"]
 CONDITIONED_TRIALS = 12
 """Random trials on inputs that satisfy the hypotheses of a proof."""
 
+RUNS = 8
+"""How often each program is run again before a difference is believed."""
+
 SECONDS_TO_SHRINK = 5.0
 """How long a smaller counterexample is looked for."""
 
@@ -92,25 +95,28 @@ class Trials:
     """What a proof supposes of the inputs: they satisfy it."""
     read: bool = False
     """Whether numbers of the programs are read as −∞: the wires are then not the programs."""
+    whole_numbers: Sequence[int] = ()
+    """Numbers in the programs, which integers that are no indices may be."""
     mismatch: str = ""
     """Where the wires of one side disagree with PyTorch: the import is then not to be trusted."""
+    impure: str = ""
+    """Which side gives something else when it is run again: it is no function."""
     compared: int = field(default=0)
 
     def search(self, seeds: Iterator[int]) -> Counterexample | None:
-        """The first difference over the seeds."""
+        """The first difference over the seeds, which is there again whenever both are run."""
         for seed in seeds:
             sizes = self.sample_sizes(seed)
-            if sizes is None:
-                continue
-            found = self.differ(sizes, seed)
-            if found is not None:
+            found = None if sizes is None or self.impure else self.differ(sizes, seed)
+            if found is not None and not self._changes(found):
                 return found
         return None
 
     def agree(self) -> bool:
         """Whether inputs are found that satisfy the hypotheses, and the programs agree on them."""
         found = self.search(iter(range(CONDITIONED_TRIALS)))
-        return found is None and not self.mismatch and self.compared > 0
+        settled = not self.mismatch and not self.impure
+        return found is None and settled and self.compared > 0
 
     def example(self) -> tuple[dict[str, int], dict[str, Values]] | None:
         """Small sizes and inputs of which the hypotheses hold, whole numbers where they may be."""
@@ -199,8 +205,7 @@ class Trials:
             if declaration.kind == "boolean":
                 made[name] = torch.rand(shape, generator=generator) < chance
             elif declaration.kind == "integer":
-                low, high = self._bounds(name, sizes)
-                made[name] = torch.randint(low, max(high, low + 1), shape, generator=generator)
+                made[name] = self._integers(name, sizes, shape, generator)
             else:
                 made[name] = torch.randn(shape, generator=generator, dtype=torch.float64)
                 if self.context.inputs.get(name) == "extended":
@@ -212,6 +217,22 @@ class Trials:
         for text in self.input_conditions:
             impose(text, made, generator)
         return made
+
+    def _integers(
+        self, name: str, sizes: Mapping[str, int], shape: list[int], generator: torch.Generator
+    ) -> torch.Tensor:
+        """Within their bounds; half the time any where none is known of them, as no index is."""
+        import torch
+
+        low, high = self._bounds(name, sizes)
+        drawn = torch.randint(low, max(high, low + 1), shape, generator=generator)
+        conditions = (*self.size_conditions, *self.input_conditions)
+        known = any(name in re.split(r"[^\w.]+", t) or t.startswith("indices") for t in conditions)
+        if known or torch.rand((), generator=generator) < 0.5:
+            return drawn
+        numbers = torch.tensor([-2, -1, *self.whole_numbers])
+        others = numbers[torch.randint(len(numbers), shape, generator=generator)]
+        return torch.where(torch.rand(shape, generator=generator) < 0.3, others, drawn)
 
     def _satisfy(self, sizes: Mapping[str, int], inputs: Tensors) -> bool:
         """Whether the hypotheses hold of these inputs."""
@@ -275,10 +296,6 @@ class Trials:
                     continue
             elif self.left.tolerance > TOLERANCE or self.right.tolerance > TOLERANCE:
                 continue  # rounding, or an opaque operator beside it: not enough to tell
-            if self._changes(self.left, inputs, values[0]) or self._changes(
-                self.right, inputs, values[1]
-            ):
-                return None
             position = ", ".join(map(str, where))
             return Counterexample(
                 dict(sizes),
@@ -292,12 +309,8 @@ class Trials:
         self, side: Side, sizes: Mapping[str, int], inputs: Tensors
     ) -> list[tuple[Floats, Floats | None]] | None:
         """Each output by PyTorch and by its wires (None where an operator is opaque)."""
-        import torch
-
-        try:
-            with torch.no_grad():
-                ran = [t.double().numpy() for t in side.run(inputs)]
-        except (Exception, SystemExit):  # a program may raise anything, at sizes that it refuses
+        ran = _run(side, inputs)
+        if ran is None:
             return None
         meant = side.evaluate(sizes, {k: v.numpy() for k, v in inputs.items()})
         values: list[tuple[Floats, Floats | None]] = []
@@ -307,19 +320,15 @@ class Trials:
             values.append((array, own))
         return values
 
-    def _changes(
-        self, side: Side, inputs: Tensors, values: Sequence[tuple[Floats, Floats | None]]
-    ) -> bool:
-        """Whether a program, run again, gives something else: then it is no function."""
-        import torch
-
-        with torch.no_grad():
-            again = [t.double().numpy() for t in side.run(inputs)]
-        for (before, _), after in zip(values, again, strict=True):
-            if _first_difference(before, after, TOLERANCE) is not None:
-                self.mismatch = f"{side.name} gives something else when it is run again"
-                return True
-        return False
+    def _changes(self, found: Counterexample) -> bool:
+        """Whether a program, run again and again, gives something else: then it is no function."""
+        for side in (self.left, self.right):
+            runs = [_run(side, found.inputs) for _ in range(RUNS)]
+            if not all(_are_alike(runs[0], run) for run in runs):
+                self.impure = f"{side.name} gives something else when it is run again"
+        if not self.impure and self.differ_at(found.sizes, found.inputs) is None:
+            self.impure = "the programs give something else when they are run again"
+        return bool(self.impure)
 
     # Making it small ------------------------------------------------------------------------
 
@@ -360,6 +369,26 @@ class Trials:
             if simpler is not None:
                 return simpler
         return best
+
+
+def _run(side: Side, inputs: Tensors) -> list[Floats] | None:
+    """The outputs by PyTorch; None where the program raises anything, at sizes that it refuses."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            return [t.double().numpy() for t in side.run(inputs)]
+    except (Exception, SystemExit):
+        return None
+
+
+def _are_alike(first: Sequence[Floats] | None, second: Sequence[Floats] | None) -> bool:
+    """Whether two runs gave the same."""
+    if first is None or second is None:
+        return first is second
+    return len(first) == len(second) and all(
+        _first_difference(a, b, TOLERANCE) is None for a, b in zip(first, second, strict=True)
+    )
 
 
 def impose(text: str, inputs: dict[str, Any], generator: Any = None) -> None:

@@ -19,7 +19,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ncd_formal import reproduction
-from ncd_formal.arrays import Array, InputArray, input_array, substitute, topological
+from ncd_formal.arrays import (
+    Array,
+    InputArray,
+    NumberArray,
+    input_array,
+    substitute,
+    topological,
+)
 from ncd_formal.cache import Proofs, folder
 from ncd_formal.candidates import (
     LEFT_OUT,
@@ -56,7 +63,7 @@ from ncd_formal.proving import Effort, Proof, finite_by_a_truth
 from ncd_formal.refutation import TOLERANCE, Counterexample, Side, Tensors, Trials
 from ncd_formal.rules import Rule
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
-from ncd_formal.sizes import Polynomial
+from ncd_formal.sizes import Polynomial, size
 from ncd_formal.sweeping import Sweep
 from ncd_formal.wires import Term, renamed, subterms
 
@@ -65,6 +72,9 @@ _NO_AXES: Mapping[str, Polynomial] = {}
 
 SAMPLES_DRAWN = 8
 """How many inputs are drawn at most until all outputs are defined."""
+
+FARTHEST = 1_000
+"""Whole numbers in programs that are drawn as inputs are at most so far from 0."""
 
 WHOLE = 3_000
 """Arrays in both programs together above which they are only taken array by array."""
@@ -219,17 +229,35 @@ class Task:
         except BudgetError:
             return ()
 
-    def assumed_hypotheses(self) -> tuple[Hypothesis, ...]:
-        """What is assumed of inputs, where the programs meet it."""
+    def is_assumed(self, text: str) -> bool:
+        """Whether a condition is assumed, or a range within it is."""
+        wider = _COMPARED.fullmatch(text)
+        if text in self.assumed or wider is None or not wider[1]:
+            return text in self.assumed
+        ranges = filter(None, map(_COMPARED.fullmatch, self.assumed))
+        return any(
+            own[1]
+            and own[2] == wider[2]
+            and self.context.nonnegative(size(wider[4]) - size(own[4]))
+            for own in ranges
+        )
+
+    def assumed_hypotheses(self, guess: bool = True) -> tuple[Hypothesis, ...]:
+        """What is assumed of inputs, where the programs meet it.
+
+        An upper bound alone is taken for a range, which the certificate then names, if ``guess``.
+        """
         if not self.assumed:
             return ()
         names = [name for name in self.declarations if f"{name} is 0 or 1" in self.assumed]
         truths = self.truths(names)
         context, forms = self.elaboration.context, self.normal_forms(truths)
         rows = (*live_rows(context, truths, *forms), *indices_in_range(context, *forms))
-        # A bound alone is taken for a range, which the certificate then names.
-        known = {*self.assumed, *(f"0 <= {text}" for text in self.assumed)}
-        return (*truths, *(h for h in rows if set(self.texts([h])) <= known))
+        guessed = {f"0 <= {text}" for text in self.assumed if guess}
+        return (
+            *truths,
+            *(h for h in rows if all(t in guessed or self.is_assumed(t) for t in self.texts([h]))),
+        )
 
     @property
     def _roots(self) -> tuple[Term, ...]:
@@ -318,7 +346,18 @@ class Task:
             _buffers(*self.programs),
             hypotheses,
             "infinite" in self.about,
+            self._whole_numbers,
         )
+
+    @cached_property
+    def _whole_numbers(self) -> tuple[int, ...]:
+        """The whole numbers in the programs, which integers may be compared with."""
+        found = {
+            array.value
+            for array in topological([output for side in self.arrays for output in side])
+            if isinstance(array, NumberArray) and array.kind == "integer"
+        }
+        return tuple(sorted(v for v in found if isinstance(v, int) and abs(v) <= FARTHEST))
 
     def _evaluate(
         self, side: int, sizes: Mapping[str, int], inputs: Mapping[str, Floats]
@@ -447,7 +486,7 @@ class Task:
             if not all(str(read.args[0]) in own for read in reads):
                 return False
             said = Hypothesis(renamed(row.left, own, {}), row.right)
-            return all_ or set(supposed([said], programs, self.about)) <= set(self.assumed)
+            return all_ or all(map(self.is_assumed, supposed([said], programs, self.about)))
 
         rows = dict.fromkeys((*live_rows(context, (), *forms), *live_sums(context, *forms)))
         return tuple(row for row in rows if may_be_supposed(row))
@@ -540,11 +579,11 @@ def _tolerance(program: Program) -> float:
 _PREDICATES = (
     r"every row of \S+ has a (True|value above -inf|-?[0-9./]+)",
     r"\S+ is 0 or 1",
-    r"0 *<= *\S+ *< *[^<>=]+",
     r"for all .+",  # as a verdict prints what it found
-    r"\S+ *(<=|>=|<|>) *[^<>=]+",
 )
-"""What may be assumed of an input."""
+"""What may be assumed of an input, beside comparing it with sizes."""
+
+_COMPARED = re.compile(r"(0\s*<=\s*)?([^\s<>=]+)\s*(<=|>=|<|>)\s*([^<>=]+)")
 
 
 def _divide(
@@ -554,6 +593,10 @@ def _divide(
     comparisons: list[str] = []
     predicates: list[str] = []
     for text in assume:
+        compared = _COMPARED.fullmatch(text.strip())
+        if compared is not None and compared[2] in declared:
+            predicates.append(_comparison(text, compared, declared))
+            continue
         words = text.replace(",", " ").split()
         about_input = any(word in declared for word in words)
         if about_input or " has " in text or " is " in text:
@@ -569,6 +612,23 @@ def _divide(
             parse_comparison(text)
             comparisons.append(text)
     return tuple(comparisons), tuple(predicates)
+
+
+def _comparison(text: str, found: re.Match[str], declared: Mapping[str, Declaration]) -> str:
+    """A comparison of an integer input with sizes, as a verdict would write it.
+
+    Errors: InputError for another input, an unknown size, and a range that has no upper end.
+    """
+    lower, name, relation, bound = found.groups()
+    if declared[name].kind != "integer":
+        raise InputError(f"condition {text!r}: {name} holds no integers, as '{name} … : int' would")
+    if lower and relation != "<":
+        raise InputError(f"condition {text!r}: a range is written '0 <= {name} < n'")
+    limit = size(bound)
+    unknown = sorted(limit.variables - set(size_names(declared.values())))
+    if unknown:
+        raise InputError(f"condition {text!r}: no input has a size named {unknown[0]!r}")
+    return f"{'0 <= ' if lower else ''}{name} {relation} {limit}"
 
 
 def _by_position(

@@ -305,6 +305,10 @@ X = input_at("x", (size("b.0"), size("m.0")))
             some(["m.0"], term("Or", READ, term("Less", X, ONE))),
             "for all i < b, j < n: some k < m has mask[i, 0, j, k] or x[i, k] < 1",
         ),
+        (Hypothesis(READ, ONE), "for all i < b, j < n, k < m: mask[i, 0, j, k]"),
+        # Of a number, that it is 1 is not that it is not 0.
+        (Hypothesis(X, ONE), "for all i < b, j < m: x[i, j] = 1"),
+        (Hypothesis(mul(X, X), ONE), "for all i < b, j < m: (x[i, j]*x[i, j]) = 1"),
         (Hypothesis(READ, ZERO), "for all i < b, j < n, k < m: mask[i, 0, j, k] = 0"),
     ],
 )

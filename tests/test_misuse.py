@@ -7,6 +7,8 @@ imported, and says why nothing is settled.
 from __future__ import annotations
 
 import functools
+import itertools
+import random
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,6 +121,13 @@ def twice(reason: str, program: Callable[[Tensor], Tensor]) -> Case:
     return Case(reason, program, program)
 
 
+def ranged(condition: str) -> dict[str, Any]:
+    """Rows of x taken by integers, of which a condition is assumed."""
+    taken = {"left": lambda x, ids: x[ids], "right": lambda x, ids: x[ids] * 1}
+    inputs = {"x": "n m", "ids": "k : int"}
+    return {**taken, "inputs": inputs, "options": {"assume": (condition,)}}
+
+
 def by_expression(text: Any, name: Any = "weight") -> dict[str, Any]:
     """Two linear maps, one with an expression for its weight."""
     return {
@@ -172,6 +181,20 @@ REFUSED: dict[str, Case] = {
         "not supported",
         lambda x: torch.while_loop(lambda i: i.sum() < 3, lambda i: (i + 1,), (x,)),
     ),
+    "a dimension that is not there": twice(
+        "no dimension 4", lambda x: x.take_along_dim(x.long(), 4)
+    ),
+    "indices of another rank": twice(
+        "different numbers of dimensions", lambda x: x.take_along_dim(x[0].long(), 0)
+    ),
+    "windows along no dimension": twice("no dimension 5", lambda x: x.unfold(5, x.shape[0], 2)),
+    "batches that a function broadcasts not": twice(
+        "different sizes before", lambda x: F.bilinear(x, x[:1], x.T[:, :, None] * x[0])
+    ),
+    "a chain of products of more than matrices": twice(
+        "matrices", lambda x: torch.linalg.multi_dot([x[None], x.T[None]])
+    ),
+    "one matrix as a chain": twice("two tensors or more", lambda x: torch.linalg.multi_dot([x])),
     "an assertion on sizes": Case("asserts cannot be imported", asserts),
     "random numbers": twice("draws random numbers", lambda x: x + torch.rand_like(x)),
     "dropout": twice("draws random numbers", lambda x: F.dropout(x, 0.5)),
@@ -211,6 +234,9 @@ REFUSED: dict[str, Case] = {
     "a text as assumptions": Case("is a list of conditions", options={"assume": "n >= 1"}),
     "a number as assumptions": Case("is a list of conditions", options={"assume": 3}),
     "a number as an assumption": Case("is a list of conditions", options={"assume": (3,)}),
+    "a range of an unknown size": Case("'zz'", **ranged("0 <= ids < zz")),
+    "a range of real numbers": Case("holds no integers", **ranged("0 <= x < n")),
+    "a range without an end": Case("is written '0 <= ids < n'", **ranged("0 <= ids >= n")),
     "half an assumption": Case("size '='", options={"assume": ("n >= ",)}),
     "a chain": Case("unexpected '>'", options={"assume": ("n >= m >= 2",)}),
     "a contradiction": Case("no sizes satisfy", options={"assume": ("n >= 4", "n <= 3")}),
@@ -244,8 +270,32 @@ REFUSED: dict[str, Case] = {
     "laws as a number": Case("the text of laws", options={"rules": 3}),
 }  # fmt: skip
 
+FAILING = itertools.count()
+
+
+def fails_later(x: Tensor) -> Tensor:
+    """Fails at every other call after the trace and the first run."""
+    if (call := next(FAILING)) > 1 and call % 2:
+        raise RuntimeError
+    return 2 * x
+
+
+def tosses(x: Tensor) -> Tensor:
+    return torch.sort(x, dim=0)[0] * random.choice([-1, 1])
+
+
 UNDECIDED: dict[str, Case] = {
     "what counts its calls": twice("gives something else when it is run again", counts),
+    "what fails when it is run again": Case(
+        "gives something else when it is run again", fails_later, lambda x: 3 * x
+    ),
+    "what tosses a coin": twice("when it is run again", tosses),
+    "conditions that hold nowhere": Case(
+        "no sizes and inputs are known",
+        lambda x: x.roll(5, 0),
+        lambda x: x.roll(5, 0) * 1,
+        options={"assume": ("n <= 3",)},
+    ),
     "an unknown operator on one side": Case(
         "do not connect", lambda x: x.sort(-1).values.sum(-1), lambda x: x.sum(-1)
     ),
@@ -322,6 +372,65 @@ def test_decimal_numbers_are_what_they_say() -> None:
     found = prove(lambda x, y: 0.7 * x + 0.3 * y, lambda x, y: x + 0.3 * (y - x), TWO)
     assert found.status == "proved"
     assert any("0.3 is 3/10" in condition for condition in found.conditions)
+
+
+def test_shifts_count_modulo_what_is_shifted() -> None:
+    """Both were read as the identity, under a condition that no size satisfies."""
+
+    def rolled(shift: int) -> Any:
+        return lambda x: torch.stack([x, -x], 1).roll(shift, 1)
+
+    assert prove(rolled(5), rolled(-4), {"x": "n"}).status == "refuted"
+    found = prove(rolled(5), rolled(-3), {"x": "n"})
+    assert found.status == "proved" and not found.conditions
+
+
+def test_axes_without_indices_are_cut_in_any_way() -> None:
+    """Flattened, they ended in a division by 0; a slice of none in the middle was another's."""
+    for left, right, inputs in (
+        (lambda x: x[:, 2:].flatten(), lambda x: x[:, :0].flatten(), {"x": "6 2 n"}),
+        (
+            lambda x: torch.cat([x[:, :0], x[:, 1:1]], 1),
+            lambda x: torch.cat([x[:, 1:1], x[:, :0]], 1),
+            {"x": "n 3"},
+        ),
+        (lambda x: x[:, 2:].roll(1, 1), lambda x: x[:, 2:], {"x": "6 2 n"}),
+    ):
+        assert prove(left, right, inputs).status == "proved"
+    assert prove(lambda x: x[:, 1:2], lambda x: x[:, :1], {"x": "n 3"}).status == "refuted"
+
+
+def test_integers_are_drawn_where_programs_look() -> None:
+    """They were 0 to 3, where the two are alike."""
+    for number in (-1, -100, 77):
+        left = lambda x, y, n=number: torch.where(y == n, x, 2 * x)  # noqa: E731
+        found = prove(left, lambda x, y: 2 * x, {"x": "n", "y": "n : int"})
+        assert found.status == "refuted"
+
+
+def test_an_upper_bound_is_no_range_where_no_condition_is_looked_for() -> None:
+    def counted(ids: Tensor, x: Tensor) -> Tensor:
+        return F.one_hot(ids, x.shape[0]).sum(-1)
+
+    def ones(ids: Tensor, x: Tensor) -> Tensor:
+        return torch.ones_like(ids)
+
+    inputs = {"ids": "n : int", "x": "c"}
+    found = prove(counted, ones, inputs, ["ids < c"])
+    assert found.status == "proved" and "0 <= ids < c" in found.conditions
+    assert prove(counted, ones, inputs, ["ids < c"], find_conditions=False).status == "undecided"
+    for within in ("0<=ids<c", "0 <= ids < c", "0 <= ids < c - 1"):
+        found = prove(counted, ones, inputs, [within], find_conditions=False)
+        assert found.status == "proved" and "0 <= ids < c" not in found.conditions
+
+
+def test_truth_values_are_scattered_to_chosen_positions() -> None:
+    def chosen(x: Tensor, s: Tensor) -> Tensor:
+        return torch.zeros_like(x, dtype=torch.bool).scatter(-1, x.topk(2).indices, s)
+
+    inputs = {"x": "n 5", "s": "n 2 : bool"}
+    assert prove(chosen, chosen, inputs).status == "proved"
+    assert prove(chosen, lambda x, s: chosen(x, ~s), inputs).status == "refuted"
 
 
 def test_labels_that_a_loss_leaves_out_are_a_condition() -> None:

@@ -916,8 +916,12 @@ def _roll(site: Site, x: Array, shifts: Sequence[Extent], dims: Sequence[int] = 
 
 
 def _rolled(site: Site, x: Array, shift: Extent, dim: int) -> Array:
-    """``out[i] = x[(i − shift) mod n]``, for a shift of at most n either way."""
+    """``out[i] = x[(i − shift) mod n]``, for a shift of at most n either way if n is symbolic."""
     extent, shift = x.shape[_axis(x, dim)], size(1) * shift
+    if extent.constant == 0:
+        return x
+    if extent.constant is not None and shift.constant is not None:
+        shift = size(shift.constant % extent.constant)
     if (shift.constant or 0) < 0:
         shift = extent + shift
     site.require(shift)
@@ -1215,11 +1219,12 @@ def _placed(
         return site.apply("where", taken, value, x)
     nothing = replace(site.array(-math.inf if mode == "max" else 0), kind=source.kind)
     spread = site.apply("where", chosen, source, nothing)
+    is_truth = spread.kind == "boolean"
     monoid, function = ("Max", "maximum") if mode == "max" else ("Sum", "add")
     spread = _whole_rank(site, spread, x.rank + 1)
-    total = arrays.reduce(monoid, spread, (-1,), site.origin)
+    total = arrays.reduce("Any" if is_truth else monoid, spread, (-1,), site.origin)
     # Into zeros, what is added replaces where no index occurs twice.
-    if mode != "replace" or number_of(x) == 0:
+    if mode != "replace" or (number_of(x) == 0 and not is_truth):
         return site.apply(function, x, total)
     return site.apply("where", taken, total, x)
 

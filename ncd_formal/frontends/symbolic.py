@@ -379,10 +379,15 @@ class Conditions:
         return tuple(f"sizes: {t}" for t, p in self._required.items() if not implied(p))
 
     def require(self, p: Polynomial) -> None:
-        """Add the condition ``p >= 0`` unless it is known to hold."""
+        """Add the condition ``p >= 0`` unless it is known to hold.
+
+        Errors: InputError where it holds of no sizes.
+        """
         if self.context.nonnegative(p):
             return
         text = show_inequality(p)
+        if p.constant is not None:
+            raise InputError(f"it has a meaning only where {text}, which is never")
         if not self._implied(text, p.variables):
             self._required[text] = p
             self.symbols.context = _with_fact(self.context, p)

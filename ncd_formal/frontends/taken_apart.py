@@ -30,7 +30,12 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """``gather`` with the other dimensions broadcast; of all values where no dimension is given."""
     if dim is None:
         return input.flatten().gather(0, indices.flatten())
-    dim %= input.ndim
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "take_along_dim: input and indices have different numbers of dimensions: "
+            f"{input.ndim} and {indices.ndim}"
+        )
+    dim = _dimension("take_along_dim", input, dim)
 
     def beside(tensor: Tensor) -> Sequence[int]:
         return [1 if k == dim else extent for k, extent in enumerate(tensor.shape)]
@@ -46,6 +51,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``out[o] = Σ_i Σ_j input1[i] · weight[o, i, j] · input2[j] + bias[o]``."""
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError("bilinear: the inputs have different sizes before their last dimension")
     product = torch.einsum("...i,oij,...j->...o", input1, weight, input2)
     return product if bias is None else product + bias
 
@@ -54,7 +61,9 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows as reads at affine positions, where their width or their step is symbolic."""
     if isinstance(size, int) and isinstance(step, int):
         return self.unfold(dimension, size, step)
-    dimension %= self.ndim
+    dimension = _dimension("unfold", self, dimension)
+    torch._check(size <= self.shape[dimension], lambda: "unfold: windows are too long")
+    torch._check(step > 0, lambda: "unfold: the step must be positive")
     count = (self.shape[dimension] - size) // step + 1
     positions = torch.arange(count)[:, None] * step + torch.arange(size)
     return self.movedim(dimension, -1)[..., positions].movedim(-2, dimension)
@@ -62,7 +71,17 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of matrices, whose order of computing depends on their sizes."""
+    inner = any(t.ndim != 2 for t in tensors[1:-1])
+    if len(tensors) < 2 or inner or max(tensors[0].ndim, tensors[-1].ndim) > 2:
+        raise RuntimeError("multi_dot: takes two tensors or more, matrices but for its ends")
     return reduce(torch.matmul, tensors)
+
+
+def _dimension(function: str, tensor: Tensor, dimension: int) -> int:
+    """A dimension counted from the first."""
+    if not -tensor.ndim <= dimension < tensor.ndim:
+        raise IndexError(f"{function}: no dimension {dimension} in {tensor.ndim} of them")
+    return dimension % tensor.ndim
 
 
 REPLACED: Mapping[Any, Callable[..., Tensor]] = {

@@ -73,9 +73,10 @@ def condition_text(hypothesis: Hypothesis, context: Context, shapes: Shapes) -> 
 
 def _range(body: Term, bound: Sequence[str], context: Context, shapes: Shapes) -> str | None:
     """The text of that a whole integer input is an index of an axis."""
-    if body.op != "Equal" or len(bound) != 1 or body.children[1] is not term("Index", bound[0]):
+    place = term("Index", bound[0])
+    if body.op != "Equal" or len(bound) != 1 or place not in body.children:
         return None
-    read = body.children[0]
+    read = body.children[body.children[0] is place]
     if read.op != "Input" or context.inputs.get(str(read.args[0])) != "integer":
         return None
     if not _is_whole(read, (), context, shapes) or bound[0] in read.axes:

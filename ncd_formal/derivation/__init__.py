@@ -304,7 +304,8 @@ def compare(
     named = {**dict.fromkeys(over, 1), **(sizes or {})}
     program, output, context = _single_output(target, inputs, assume, named)
     known = {name: number for name, number in (sizes or {}).items() if name not in over}
-    fewest = {**named, **{name: min(values) for name, values in over.items() if values}}
+    some = {name: [v for v in values if v > 0] for name, values in over.items()}
+    fewest = {**named, **{name: min(values) for name, values in some.items() if values}}
 
     def idle(plan: Plan) -> bool:
         return leaves_idle(plan, chosen, fewest)

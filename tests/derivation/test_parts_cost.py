@@ -314,3 +314,11 @@ def test_a_map_shows_where_splitting_wins() -> None:
     assert won[8192, 1024] == won[8192, 65_536] == "fused"
     assert "in parts" in found.explain()
     assert any("m_parts" in b.text() for b in found.boundaries)
+
+
+def test_a_size_of_none_does_not_take_the_parts_from_a_map() -> None:
+    """Without rows there is nothing to tell by; with one, processors idle."""
+    shapes = {"q": "b h n d", "k": "b h m d", "v": "b h m d"}
+    sizes = {"b": 1, "h": 16, "d": 128, "m": 65_536}
+    found = compare(attention, {"n": (0, 1)}, shapes, "h100", sizes)
+    assert "in parts" in found.candidates

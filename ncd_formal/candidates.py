@@ -287,6 +287,31 @@ def read_as_infinity(
     return tuple(made[output] for output in outputs)
 
 
+def read_as_smooth(outputs: Sequence[Array]) -> tuple[tuple[Array, ...], tuple[str, ...]]:
+    """``outputs`` with softplus the same above its threshold as below, and the conditions of it.
+
+    PyTorch gives x in place of log(1 + exp(βx))/β where βx is above the threshold: for one of 20 or
+    more the two differ by less than 2.1e-9/β, which is for rounding alone.
+    """
+    made: dict[Array, Array] = {}
+    texts: dict[str, None] = {}
+    for array in topological(outputs):
+        made[array] = with_sources(array, [made[source] for source in array.sources])
+        if not isinstance(array, Pointwise) or array.function != "where":
+            continue
+        above, _, below = array.operands
+        soft = below.operands[0] if isinstance(below, Pointwise) and below.operands else below
+        if not any(isinstance(a, Pointwise) and a.function == "softplus" for a in (soft, below)):
+            continue
+        if not isinstance(above, Pointwise) or above.function != "greater":
+            continue
+        threshold = _number(above.operands[1])
+        if threshold is not None and threshold >= 20:
+            made[array] = made[below]
+            texts[f"softplus is log(1 + exp(x)) above its threshold of {threshold} too"] = None
+    return tuple(made[output] for output in outputs), tuple(texts)
+
+
 def _number(array: Array) -> Fraction | None:
     found = repeated_number(array)
     return Fraction(found.value) if found and isinstance(found.value, int | Fraction) else None

@@ -177,10 +177,24 @@ class _Classes:
             if a not in self.pieces:
                 self.pieces[a] = self.pieces[b]
             else:
-                left, right = self.pieces[a], self.pieces[b]
-                if list(map(self.total, left)) == list(map(self.total, right)):
-                    for p, q in zip(left, right, strict=True):
-                        self.unify(p, q)
+                self._meet(self.pieces[a], self.pieces[b])
+
+    def _meet(self, left: Iterable[Leaves], right: Iterable[Leaves]) -> None:
+        """Join the pieces of two cuts of one axis, cutting longer ones where the other is cut."""
+        a, b = list(left), list(right)
+        while a and b:
+            p, q = a.pop(0), b.pop(0)
+            m, n = self.total(p), self.total(q)
+            if m is n:
+                self.unify(p, q)
+            elif Context().nonnegative(m - n - 1):
+                self.unify(self.piece(p, size(0), n), q)
+                a.insert(0, self.piece(p, n, m - n))
+            elif Context().nonnegative(n - m - 1):
+                self.unify(p, self.piece(q, size(0), m))
+                b.insert(0, self.piece(q, m, n - m))
+            else:
+                return
 
     def unify(self, left: Iterable[int], right: Iterable[int], melting: bool = False) -> None:
         """Join leaves aligned from the right; stop where the factors do not line up."""
@@ -238,9 +252,13 @@ class _Classes:
         if leaf in self.pieces:
             position = size(0)
             for part in self.pieces[leaf]:
-                if position is offset and self.total(part) is extent:
+                total = self.total(part)
+                if position is offset and total is extent:
                     return part
-                position = position + self.total(part)
+                inside = (offset - position, position + total - offset - extent)
+                if all(map(Context().nonnegative, inside)):
+                    return self.piece(part, offset - position, extent)
+                position = position + total
             return self.fresh(extent)
         after = whole - offset - extent
         cut = [p for p in (offset, extent, after) if p is not size(0)]

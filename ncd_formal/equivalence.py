@@ -277,12 +277,13 @@ def find(
     end = time.perf_counter() + timeout
     if task.length <= SMALL:
         return task, None
-    choices = [(numbers, False) for numbers in task.stand_in_choices()]
+    numbers = ((), *task.stand_in_choices())
+    reads = [each.reading(some) for each in task.smoothings() for some in numbers]
+    choices = [(read, False) for read in reads if read is not task]
     # What a part may suppose is looked for last: the fewer conditions the better.
     if task.may_mask:
-        choices += [(numbers, True) for numbers in ((), *task.stand_in_choices())]
-    for numbers, supposing in choices:
-        read = task.reading(numbers)
+        choices += [(read, True) for read in reads]
+    for read, supposing in choices:
         sweep = read.sweep(read.trials(), end, rules, supposing)
         composition = sweep.composition(read.conditions, read.about)
         if composition is not None and read.trials_of(composition).agree():
@@ -347,6 +348,7 @@ def confirm(certificate: Certificate | Composition, left: object, right: object)
     ):
         raise CertificateError("the certificate does not say what its programs take")
     task = Task.build(left, right, inputs, tuple(assumed), named)
+    task = task.smoothings()[-1] if about.get("smooth") is True else task
     truths = about.get("truths", [])
     if not isinstance(truths, list) or not all(isinstance(name, str) for name in truths):
         raise CertificateError("the certificate does not say which inputs are 0 or 1")

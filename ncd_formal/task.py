@@ -35,6 +35,7 @@ from ncd_formal.candidates import (
     live_rows,
     live_sums,
     read_as_infinity,
+    read_as_smooth,
     stand_in_text,
     stand_ins,
     truth_inputs,
@@ -266,9 +267,19 @@ class Task:
     def readings(self) -> Iterator[tuple[Task, tuple[Hypothesis, ...]]]:
         """The task as it may be read, each with inputs that may be 0 or 1: the plainest first."""
         names = truth_inputs(self.elaboration.context, *self._roots)
-        for some in ((), *self.stand_in_choices()):
-            for truths in dict.fromkeys(((), names)):
-                yield self.reading(some, truths), self.truths(truths)
+        for task in self.smoothings():
+            for some in ((), *self.stand_in_choices()):
+                for truths in dict.fromkeys(((), names)):
+                    yield task.reading(some, truths), self.truths(truths)
+
+    def smoothings(self) -> tuple[Task, ...]:
+        """The task as it is, and with softplus the same above its threshold as below."""
+        (left, first), (right, second) = map(read_as_smooth, self.arrays)
+        if not first and not second:
+            return (self,)
+        conditions = tuple(dict.fromkeys((*self.conditions, *first, *second)))
+        about = {**self.about, "smooth": True}
+        return self, replace(self, arrays=(left, right), conditions=conditions, about=about)
 
     def stand_in_choices(self) -> list[tuple[Fraction, ...]]:
         """The numbers that may stand for −∞: each alone, and all together."""

@@ -526,3 +526,44 @@ def test_where_all_is_undefined_nothing_is_proved() -> None:
 
     found = prove(blind(-1e9), blind(float("-inf")), {"x": "n d"})
     assert found.status != "proved"
+
+
+ABOVE = "softplus is log(1 + exp(x)) above its threshold of 20 too"
+
+
+def documented(x: Tensor) -> Tensor:
+    return torch.where(x > 20, x, torch.log1p(torch.exp(x)))
+
+
+def smooth(x: Tensor) -> Tensor:
+    return torch.log(1 + torch.exp(x))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "conditions"),
+    [
+        (F.softplus, documented, ()),
+        (F.softplus, lambda input: F.softplus(input) * 1, ()),
+        (F.softplus, smooth, (ABOVE,)),
+        (lambda x: F.softplus(x, beta=2), lambda x: smooth(2 * x) / 2, (ABOVE,)),
+        (F.mish, lambda input: input * F.softplus(input).tanh(), (ABOVE,)),
+    ],
+)
+def test_softplus_is_smooth_under_a_condition_alone(
+    left: Any, right: Any, conditions: tuple[str, ...]
+) -> None:
+    name = "x" if left.__name__ == "<lambda>" else "input"
+    found = prove(left, right, {name: "n"})
+    assert found.status == "proved" and found.conditions == conditions
+    assert found.certificate is not None
+    confirm(found.certificate, left, right)
+    if conditions:
+        other = replace(found.certificate, about={**found.certificate.about, "smooth": False})
+        with pytest.raises(CertificateError):
+            confirm(other, left, right)
+
+
+def test_a_low_threshold_of_softplus_is_no_rounding() -> None:
+    assert prove(lambda x: F.softplus(x, threshold=1), smooth, {"x": "n"}).status == "refuted"
+    found = prove(lambda x: F.softplus(x, threshold=19), smooth, {"x": "n"}, timeout=5)
+    assert found.status == "undecided"

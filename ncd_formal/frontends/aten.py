@@ -441,18 +441,11 @@ def _leaky_relu(site: Site, x: Array, negative_slope: Scalar = 0.01) -> Array:
 
 @aten("softplus.default")
 def _softplus(site: Site, x: Array, beta: Scalar = 1, threshold: Scalar = 20) -> Array:
-    """``log(1 + exp(βx))/β``; PyTorch gives x where βx is above the threshold.
-
-    There a threshold of 20 or more makes a difference of less than 3e-9, which is for rounding
-    alone: that it makes none is a condition of the import.
-    """
+    """``log(1 + exp(βx))/β``, and x where βx is above the threshold."""
     scaled = _scaled(site, x, beta)
     soft = site.apply("softplus", scaled)
     if scaled is not x:
         soft = site.apply("divide", soft, beta)
-    if isinstance(threshold, int | float) and threshold >= 20:
-        site.note(f"softplus is log(1 + exp(x)) above its threshold of {threshold} too")
-        return soft
     return site.apply("where", site.apply("greater", scaled, threshold), x, soft)
 
 

@@ -1,14 +1,19 @@
 """Conditions under which two programs may be one function: read off the programs, never made up.
 
-Only three families are looked for, and each is about inputs alone:
+Only these families are looked for.  Hypotheses of a proof, each about inputs alone:
 
 * a test over an axis, such as "no key is left", fails: some index is live, whatever the row, or an
   integer input is one of the indices that it is compared with;
-* an input that is only ever compared with numbers is a truth value written as a number;
-* a number far below any score, chosen where a score is masked, stands for −∞.
+* an integer input is nowhere the number that it is compared with, as the label that a loss leaves
+  out;
+* an input that is only ever compared with numbers is a truth value written as a number.
 
-The first two are hypotheses of a proof; the last is how a program is read, before anything is
-proved.  Besides, an input that reaches a test for −∞ as it is, as an additive mask does, is taken
+How a program is read, before anything is proved:
+
+* a number far below any score, chosen where a score is masked, stands for −∞;
+* softplus is above its threshold what it is below.
+
+Besides, an input that reaches a test for −∞ as it is, as an additive mask does, is taken
 to hold −∞ too.
 """
 

@@ -541,8 +541,21 @@ def test_positions_of_a_choice_are_distinct() -> None:
         values, positions = x.topk(2, dim=1)
         return into.scatter(1, positions, values)
 
-    program = import_program(spread, {"x": "n 4", "into": "n 4"})
-    assert [name.split(" at ")[0] for name in program.opaque] == ["topk"]
+    def across(x: Tensor, into: Tensor) -> Tensor:
+        values, positions = x.topk(2, dim=1)
+        return into.scatter(0, positions, values)
+
+    def halved(x: Tensor, into: Tensor) -> Tensor:
+        values, positions = x.topk(2, dim=1)
+        return into.scatter(1, positions // 2, values)
+
+    for program, opaque in (
+        (spread, {"topk"}),
+        (across, {"topk", "scatter"}),
+        (halved, {"topk", "scatter"}),
+    ):
+        found = import_program(program, {"x": "n 4", "into": "n 4"})
+        assert {name.split(" at ")[0] for name in found.opaque} == opaque
 
 
 def test_a_mixture_of_experts_is_imported_around_its_choice() -> None:

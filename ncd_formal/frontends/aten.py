@@ -29,6 +29,7 @@ import torch
 from ncd_formal import arrays, operators
 from ncd_formal.arrays import (
     Array,
+    Concatenated,
     IotaArray,
     Kind,
     NumberArray,
@@ -1086,6 +1087,15 @@ def _index(site: Site, x: Array, indices: Sequence[Array | None]) -> Array:
         raise UnsupportedError("a choice by truth values")
     block = arrays.broadcast_shape([ids.shape for ids in given], site.origin)
     given = [_from_front(site, each, x.shape[k]) for k, each in zip(where, given, strict=True)]
+    first, *others = given
+    if not others and isinstance(first, Regrouped) and first.source.rank == 1:
+        flat = _index(site, x, [None] * where[0] + [first.source])
+        before, after = flat.shape[: where[0]], flat.shape[where[0] + 1 :]
+        return arrays.view(flat, (*before, *first.shape, *after), site.origin)
+    if not others and isinstance(first, Concatenated) and all(map(affine_form, first.parts)):
+        # A few rows, one after the other.
+        pieces = [_index(site, x, [None] * where[0] + [part]) for part in first.parts]
+        return arrays.concatenate(pieces, where[0] + first.dimension, site.origin)
     ids = [arrays.expand(each, block, site.origin) for each in given]
     rest = [k for k in range(x.rank) if k not in where]
     # The block of indices stands where the first index stood, or in front if they are apart.
@@ -1151,6 +1161,11 @@ def _from_front(site: Site, ids: Array, extent: Polynomial) -> Array:
     low, high = range_of(context, ids)
     if low is None or high is None or context.nonnegative(low):
         return ids
+    if isinstance(ids, Regrouped):
+        return arrays.view(_from_front(site, ids.source, extent), ids.shape, site.origin)
+    if isinstance(ids, Concatenated):
+        parts = [_from_front(site, part, extent) for part in ids.parts]
+        return arrays.concatenate(parts, ids.dimension, site.origin)
     later = site.apply("add", ids, extent)
     if context.nonnegative(-1 - high):
         return later

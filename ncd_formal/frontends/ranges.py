@@ -20,7 +20,7 @@ from ncd_formal.arrays import (
     Reindexed,
 )
 from ncd_formal.conditions import Context
-from ncd_formal.sizes import Polynomial, size
+from ncd_formal.sizes import Polynomial, quotient, size
 
 Range = tuple[Polynomial | None, Polynomial | None]
 """The least and the largest value that there may be; None where none is known."""
@@ -82,7 +82,8 @@ def _pointwise_range(context: Context, x: Pointwise) -> Range:
     if x.function == "multiply":
         return low * other_low, high and other_high and high * other_high
     if x.function == "floor_divide" and context.nonnegative(other_low - 1):
-        return size(0), high
+        numbers = high is not None and None not in {high.constant, other_low.constant}
+        return size(0), quotient(high, other_low) if high is not None and numbers else high
     return None, None
 
 

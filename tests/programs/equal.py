@@ -3731,7 +3731,7 @@ def group_norm_of_one_group() -> Sides:
     return left, right
 
 
-@pair(x="b c n m", weight="c", bias="c", mean="c", logs="c", kernel="o c 3 3")
+@pair(x="b c n+2 m+2", weight="c", bias="c", mean="c", logs="c", kernel="o c 3 3")
 def batch_norm_before_a_convolution() -> Sides:
     """A norm before a convolution without margins folds into its kernel too."""
 

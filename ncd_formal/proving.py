@@ -213,11 +213,17 @@ class Proof:
         def in_form(normalise: Normaliser) -> None:
             self.normal += [(normalise(a), normalise(b)) for a, b in goals]
 
+        def in_short_sums() -> None:
+            normalise = written_out("numbers", unroll=True)
+            for a, b in goals:
+                self.closure.equal(normalise(a), normalise(b))
+
         strategies: tuple[Callable[[], None], ...] = (
             lambda: in_form(plain),
             by_cases,
             lambda: by_index(plain),
             lambda: in_form(written_out("linear")),
+            in_short_sums,
             lambda: in_form(written_out("all")),
             lambda: in_form(written_out("numbers", contract=True)),
             lambda: in_form(written_out("all", contract=True)),

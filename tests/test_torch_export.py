@@ -1025,3 +1025,123 @@ def test_the_table_names_operators_that_exist() -> None:
     for name in ATEN:
         _, packet, overload = name.split(".")
         assert overload in getattr(torch.ops.aten, packet).overloads() or overload == "default"
+
+
+# Conditions that nothing needs
+
+
+def windows(x: Tensor) -> Tensor:
+    b, h, w, c = x.shape
+    return x.view(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 4, c)
+
+
+def written(cache: Tensor, new: Tensor) -> Tensor:
+    cache = cache.clone()
+    cache[:, : new.shape[1]] = new
+    return cache
+
+
+def fused(x: Tensor, y: Tensor) -> Tensor:
+    return torch.addcmul(y.unflatten(0, (2, -1)).flatten(), x, y)
+
+
+def halved(x: Tensor) -> Tensor:
+    return F.conv2d(x, torch.ones(1, 1, 3, 3), stride=2, padding=1)
+
+
+def buckets(x: Tensor, table: Tensor) -> Tensor:
+    i = torch.arange(x.shape[0])
+    distance = (i - i[:, None]).abs().clamp(max=7)
+    nearest = table[distance % 8].argmin(-1)
+    return table[distance], table[(i // 2).clamp(max=3)], F.embedding(nearest, table)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "function, inputs, assumed",
+    [
+        (windows, {"x": "b 2*h 2*w c"}, ()),
+        (written, {"cache": "b n d", "new": "b m d"}, ("n >= m",)),
+        (fused, {"x": "m 2*n", "y": "2*n"}, ()),
+        (halved, {"x": "b 1 n m"}, ()),
+        (buckets, {"x": "n", "table": "8 8"}, ()),
+    ],
+)
+def test_layouts_of_memory_and_known_indices_set_no_conditions(
+    function: Callable[..., Any], inputs: Mapping[str, str], assumed: Sequence[str]
+) -> None:
+    context = assume(assumed, {"b", "c", "d", "h", "m", "n", "w"})
+    assert import_program(function, inputs, context).conditions == ()
+
+
+def test_indices_that_are_not_known_to_lie_in_range_are_a_condition() -> None:
+    def shifted(x: Tensor) -> Tensor:
+        return x[torch.arange(x.shape[0]) + 1]
+
+    (condition,) = import_program(shifted, {"x": "n"}).conditions
+    assert condition.startswith("indices of index lie in [0, n) at ")
+
+
+@pytest.mark.parametrize("rows", [[-1], [-1, 0, -2], [[0, -1], [1, -3]], [3, 1]])
+def test_negative_indices_in_a_list_count_from_the_end(rows: list[Any]) -> None:
+    def chosen(x: Tensor) -> Tensor:
+        return x[:, rows]
+
+    program = import_program(chosen, {"x": "n 4 m"})
+    for sizes in SIZES:
+        agrees(program, sizes)
+    assert program.conditions == ()
+
+
+def test_rows_behind_some_are_put_where_they_are_counted_from_the_end() -> None:
+    def erased(x: Tensor) -> Tensor:
+        x = x.clone()
+        x[[-1]] = 0.0
+        return x
+
+    program = import_program(erased, {"x": "n m"})
+    agrees(program, SIZES[0])
+
+
+def test_decimals_are_the_same_number_wherever_they_are_read() -> None:
+    """Divided by a size, 0.1 is a symbolic number."""
+
+    def smoothed(x: Tensor) -> Tensor:
+        return x * (0.1 / x.shape[0]) + x * math.log(10000.0)
+
+    program = import_program(smoothed, {"x": "n"})
+    numbers = [condition.partition(" at ")[0] for condition in program.conditions]
+    assert numbers == [
+        "constants are exact: 0.1 is 1/10",
+        "constants are exact: 9.210340371976184 is log(10000)",
+    ]
+    agrees(program, SIZES[0])
+
+
+def test_a_module_with_buffers_alone_is_traced_in_their_dtype() -> None:
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("rates", torch.randn(3, 20).double())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("nd,df->nf", x, self.rates)
+
+    agrees(import_program(Features(), {"x": "n 3"}), SIZES[0])
+
+
+def test_what_a_program_asserts_of_its_sizes_is_a_condition() -> None:
+    def asserting(x: Tensor) -> Tensor:
+        torch._assert(x.shape[0] > 3, "too short")
+        torch._check(x.shape[1] > 4)
+        return x.contiguous()
+
+    assert import_program(asserting, {"x": "n m"}).conditions == ("sizes: n >= 4", "sizes: m >= 5")
+
+
+def test_group_norm_takes_a_symbolic_number_of_groups() -> None:
+    def normed(x: Tensor, weight: Tensor) -> Tensor:
+        return F.group_norm(x, x.shape[1], weight)
+
+    program = import_program(normed, {"x": "b c n", "weight": "c"})
+    assert program.conditions == ("sizes: b*n >= 2",)
+    agrees(program, SIZES[0])

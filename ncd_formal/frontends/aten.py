@@ -29,6 +29,7 @@ import torch
 from ncd_formal import arrays, operators
 from ncd_formal.arrays import (
     Array,
+    Concatenated,
     IotaArray,
     Kind,
     NumberArray,
@@ -40,7 +41,8 @@ from ncd_formal.arrays import (
     pointwise,
 )
 from ncd_formal.errors import InputError
-from ncd_formal.frontends.symbolic import Conditions
+from ncd_formal.frontends.ranges import range_of
+from ncd_formal.frontends.symbolic import Conditions, near_rational
 from ncd_formal.sizes import Polynomial, product, quotient, size
 from ncd_formal.strides import Shape, StrideMap
 
@@ -147,6 +149,12 @@ class Site:
             return replace(number(int(value), self.origin), kind="boolean")
         if isinstance(value, int | Polynomial):
             return replace(number(value, self.origin), kind="integer")
+        whole = logarithm_of(value)
+        if whole is not None:
+            shown = f"{'-' if value < 0 else ''}log({whole})"
+            self.note(f"constants are exact: {value!r} is {shown}")
+            result = pointwise("log", number(whole), origin=self.origin)
+            return pointwise("negative", result, origin=self.origin) if value < 0 else result
         root = root_of(value)
         if root is None:
             return number(self.rational(value), self.origin)
@@ -160,12 +168,11 @@ class Site:
 
         Reading 0.1 as 1/10 is a condition of the import.
         """
-        if math.isfinite(value):
-            near = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
-            if near and float(near) == value and near != Fraction(value):
-                self.note(f"constants are exact: {value!r} is {near}")
-                return near
-        return value
+        near = near_rational(value)
+        if near is None:
+            return value
+        self.note(f"constants are exact: {value!r} is {near}")
+        return near
 
     def cast(self, x: Array, kind: Kind) -> Array:
         """The same values as another kind; boolean values are 0 and 1.
@@ -183,7 +190,12 @@ class Site:
         return x if x.kind == "boolean" else self.apply("not_equal", x, 0)
 
 
-_LARGEST_DENOMINATOR = 10_000
+def logarithm_of(value: float) -> int | None:
+    """``k`` where the float is log(k) or −log(k) rounded, for a whole number k of 2 or more."""
+    if not 0.5 < abs(value) < 14:
+        return None
+    whole = round(math.exp(abs(value)))
+    return whole if math.log(whole) == abs(value) else None
 
 
 def root_of(value: float) -> tuple[int, bool, int] | None:
@@ -335,6 +347,10 @@ for _name, _function in zip(("eq", "ne", "lt", "le", "gt", "ge"), _COMPARISONS, 
         known, held = number_of(other), x
         while isinstance(held, Pointwise) and held.function == "identity":
             (held,) = held.operands
+        if x.kind == "integer" and known is not None and known.denominator == 1:
+            settled = _settled_by_range(site, x, function, int(known))
+            if settled is not None:
+                return arrays.expand(site.array(settled), site.shape, site.origin)
         if held.kind != "boolean" or known is None:
             return site.apply(function, x, other)
         compare = _COMPARISONS[function]
@@ -343,6 +359,17 @@ for _name, _function in zip(("eq", "ne", "lt", "le", "gt", "ge"), _COMPARISONS, 
             return arrays.expand(site.array(where_true), site.shape, site.origin)
         truth = site.apply("logical_not", held) if where_false else held
         return arrays.expand(truth, site.shape, site.origin)
+
+
+def _settled_by_range(site: Site, x: Array, function: str, known: int) -> bool | None:
+    """What a comparison with a number gives wherever ``x`` lies in its range, if that is known."""
+    nonnegative = site.conditions.context.nonnegative
+    low, high = range_of(site.conditions.context, x)
+    if low is not None and nonnegative(low - known - 1):
+        return _COMPARISONS[function](1, 0)
+    if high is not None and nonnegative(known - 1 - high):
+        return _COMPARISONS[function](0, 1)
+    return None
 
 
 def number_of(value: Scalar) -> Fraction | None:
@@ -499,6 +526,10 @@ def _clamp_max(site: Site, x: Array, max: Scalar) -> Array:
 
 @aten("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
 def _where(site: Site, condition: Array, x: Scalar, other: Scalar) -> Array:
+    known = number_of(condition)
+    if known is not None:
+        chosen = site.cast(site.array(x if known else other), site.kind)
+        return arrays.expand(chosen, site.shape, site.origin)
     return site.apply("where", site.truth(condition), x, other)
 
 
@@ -1052,6 +1083,16 @@ def _index(site: Site, x: Array, indices: Sequence[Array | None]) -> Array:
     if any(ids.kind == "boolean" for ids in given):
         raise UnsupportedError("a choice by truth values")
     block = arrays.broadcast_shape([ids.shape for ids in given], site.origin)
+    given = [_from_front(site, each, x.shape[k]) for k, each in zip(where, given, strict=True)]
+    first, *others = given
+    if not others and isinstance(first, Regrouped) and first.source.rank == 1:
+        flat = _index(site, x, [None] * where[0] + [first.source])
+        before, after = flat.shape[: where[0]], flat.shape[where[0] + 1 :]
+        return arrays.view(flat, (*before, *first.shape, *after), site.origin)
+    if not others and isinstance(first, Concatenated) and all(map(affine_form, first.parts)):
+        # A few rows, one after the other.
+        pieces = [_index(site, x, [None] * where[0] + [part]) for part in first.parts]
+        return arrays.concatenate(pieces, where[0] + first.dimension, site.origin)
     ids = [arrays.expand(each, block, site.origin) for each in given]
     rest = [k for k in range(x.rank) if k not in where]
     # The block of indices stands where the first index stood, or in front if they are apart.
@@ -1078,9 +1119,9 @@ def _index(site: Site, x: Array, indices: Sequence[Array | None]) -> Array:
             strides.append(tuple(row))
         into = StrideMap(tuple(shape), x.shape, tuple(strides), tuple(offsets))
         if not into.in_range(site.conditions.context):
-            _note_range(site, [x.shape[k] for k in where])
+            _note_range(site, *((x.shape[k], each) for k, each in zip(where, ids, strict=True)))
         return arrays.reindex(x, into, site.origin)
-    _note_range(site, [x.shape[k] for k in where])
+    _note_range(site, *((x.shape[k], each) for k, each in zip(where, ids, strict=True)))
     # Those that are affine are read where they are; the others are chosen by, one by one.
     chosen = [k for k, form in zip(where, forms, strict=True) if form is None]
     sources = [*chosen, *rest]
@@ -1111,9 +1152,31 @@ def _take(site: Site, x: Array, ids: Array, dim: int) -> Array:
     return site.apply("not_equal", result, 0) if x.kind == "boolean" else result
 
 
-def _note_range(site: Site, extents: Iterable[Polynomial]) -> None:
-    for extent in extents:
-        site.note(f"indices of {site.name} lie in [0, {extent})")
+def _from_front(site: Site, ids: Array, extent: Polynomial) -> Array:
+    """Indices counted from the front, where it is known that they may be negative."""
+    context = site.conditions.context
+    low, high = range_of(context, ids)
+    if low is None or high is None or context.nonnegative(low):
+        return ids
+    if isinstance(ids, Regrouped):
+        return arrays.view(_from_front(site, ids.source, extent), ids.shape, site.origin)
+    if isinstance(ids, Concatenated):
+        parts = [_from_front(site, part, extent) for part in ids.parts]
+        return arrays.concatenate(parts, ids.dimension, site.origin)
+    later = site.apply("add", ids, extent)
+    if context.nonnegative(-1 - high):
+        return later
+    return site.apply("where", site.apply("less", ids, 0), later, ids)
+
+
+def _note_range(site: Site, *indices: tuple[Polynomial, Array]) -> None:
+    """Indices lie in the dimensions that they choose from: a condition unless that is known."""
+    nonnegative = site.conditions.context.nonnegative
+    for extent, ids in indices:
+        low, high = range_of(site.conditions.context, ids)
+        inside = low is not None and high is not None and nonnegative(extent - 1 - high)
+        if low is None or not (inside and nonnegative(low)):
+            site.note(f"indices of {site.name} lie in [0, {extent})")
 
 
 @aten("index_select.default")
@@ -1125,19 +1188,25 @@ def _index_select(site: Site, x: Array, dim: int, index: Array) -> Array:
 def _embedding(site: Site, weight: Array, indices: Array) -> Array:
     if affine_form(indices) is not None:
         return _index(site, weight, [indices])
-    _note_range(site, weight.shape[:1])
+    _note_range(site, (weight.shape[0], indices))
     return operators.embedding(weight, indices, site.origin)
 
 
 @aten("gather.default")
 def _gather(site: Site, x: Array, dim: int, index: Array) -> Array:
     dim = _axis(x, dim)
-    _note_range(site, [x.shape[dim]])
+    _note_range(site, (x.shape[dim], index))
     for k, extent in enumerate(index.shape):
         if k != dim and extent is not x.shape[k]:
             site.require(x.shape[k] - extent)
             x = arrays.affine(x, k, extent, origin=site.origin)
-    return values_at(site, x, dim, index)
+    form = affine_form(index)
+    if form is None:
+        return values_at(site, x, dim, index)
+    own = [tuple(size(int(k == j)) for j in range(x.rank)) for k in range(x.rank)]
+    own[dim], starts = form[1], [form[0] if k == dim else size(0) for k in range(x.rank)]
+    into = StrideMap(index.shape, x.shape, tuple(own), tuple(starts))
+    return arrays.reindex(x, into, site.origin)
 
 
 def values_at(site: Site, x: Array, dim: int, index: Array) -> Array:
@@ -1203,7 +1272,7 @@ def _placed(
     once = alone or (index.rank == x.rank and _are_distinct(index, dim))
     if mode == "replace" and source.rank and not once:
         raise UnsupportedError("an index that may occur twice")
-    _note_range(site, [x.shape[dim]])
+    _note_range(site, (x.shape[dim], index))
     chosen = _whole_rank(site, _meets(site, x, dim, index), x.rank + 1)
     source = _spread_along(site, source, dim) if source.rank else source
     taken = arrays.reduce("Any", chosen, (-1,), site.origin)
@@ -1316,6 +1385,7 @@ def _index_put(
         return site.apply("where", index, placed, x)
     if index.rank != 1:
         raise UnsupportedError("an index of several dimensions")
+    index = _from_front(site, index, x.shape[dim])
     if values.rank:
         shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
         values = arrays.expand(values, shape, site.origin)

@@ -8,6 +8,7 @@ sizes unless the declared shapes imply it, because a trace shows one path of the
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,12 +28,22 @@ from ncd_formal.conditions import Context, implies
 from ncd_formal.errors import InputError
 from ncd_formal.sizes import Polynomial, Quotient, divide, quotient, remainder, size, variable
 
+_LARGEST_DENOMINATOR = 10_000
+
 _TORCH = str(Path(torch.__file__).parent)
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
 class UnknownSizeError(Exception):
     """An expression that is no size: of data, or of an operation without a polynomial form."""
+
+
+def near_rational(value: float) -> Fraction | None:
+    """The fraction of small terms that a float is the float64 nearest to, but is not itself."""
+    if not math.isfinite(value):
+        return None
+    near = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+    return near if near and float(near) == value and near != Fraction(value) else None
 
 
 # Expressions -----------------------------------------------------------------------------------
@@ -46,6 +57,8 @@ class Symbols:
     sizes: dict[sympy.Symbol, Polynomial] = field(default_factory=dict)
     scalars: dict[sympy.Symbol, Array] = field(default_factory=dict)
     """Numbers that were read from tensors (``x.item()``)."""
+    constants: dict[str, None] = field(default_factory=dict)
+    """How floats were read that are not exactly what they stand for."""
 
     def size(self, value: object) -> Polynomial:
         """The polynomial of a number or a symbolic size.
@@ -156,8 +169,13 @@ class Symbols:
         if isinstance(e, sympy.Symbol) and e in self.scalars:
             return self.scalars[e]
         if isinstance(e, sympy.Float | sympy.Rational) and not isinstance(e, sympy.Integer):
-            value = float(e) if isinstance(e, sympy.Float) else Fraction(int(e.p), int(e.q))
-            return number(value, origin)
+            if isinstance(e, sympy.Rational):
+                return number(Fraction(int(e.p), int(e.q)), origin)
+            value = float(e)
+            near = near_rational(value)
+            if near is not None:
+                self.constants[f"constants are exact: {value!r} is {near}"] = None
+            return number(value if near is None else near, origin)
         name = type(e).__name__
         if name in {"ToFloat", "Identity"}:
             return replace(self._scalar(e.args[0], origin), kind="real")
@@ -253,6 +271,7 @@ _MACHINERY = (
     f"{_TORCH}/_compile.py",
     f"{_TORCH}/_dynamo/",
     f"{_TORCH}/fx/",
+    f"{_TORCH}/overrides.py",
     f"{_TORCH}/utils/",
     _PACKAGE,
 )
@@ -310,9 +329,10 @@ class Recorder:
     def _observe(self, expression: sympy.Basic, value: Any, guarded: bool) -> None:
         """Keep what the program itself asks, and what torch guards on inside an unknown operator.
 
-        The definition of an operator holds at every size, whichever way torch computes it; but what
-        decides how an unknown operator is decomposed does count, except for the layout of memory,
-        and so does every size that becomes a number.  torch takes every size to be at least 2, and
+        The definition of an operator holds at every size, whichever way torch computes it, and so
+        does that of a pointwise one, whose operands are broadcast; but what decides how another
+        operator is decomposed does count, except for the layout of memory, and so does every size
+        that becomes a number.  torch takes every size to be at least 2, and
         does not guard on what follows from that: harmless inside torch, but a branch of the program
         on ``n == 1`` is not.
         """
@@ -325,6 +345,8 @@ class Recorder:
             if code.co_name in _LAYOUT:
                 return
             if filename == _REPLACEMENTS:
+                if frame.f_locals.get("func") is torch.Tensor.contiguous:
+                    return
                 frame = frame.f_back
                 continue
             if filename.startswith(_PACKAGE):
@@ -342,8 +364,10 @@ class Recorder:
             if filename == _OPERATORS:
                 overload = frame.f_locals.get("self")
                 if isinstance(overload, torch._ops.OpOverload):
-                    name = operator_name(overload)
-                    inside = name if name in self._defined else inside
+                    # In the graph stands the operator that does not change its operands.
+                    name = operator_name(overload).replace("_.", ".")
+                    at_one_index = torch.Tag.pointwise in overload.tags
+                    inside = name if name in self._defined or at_one_index else inside
             if is_program_file(filename):
                 line = at_line(filename, frame.f_lineno)
                 break
@@ -361,6 +385,7 @@ class Conditions:
 
     def __init__(self, context: Context) -> None:
         self.symbols = Symbols(context)
+        self._given = context
         self._required: dict[str, Polynomial | None] = {}
 
     @property
@@ -373,8 +398,14 @@ class Conditions:
         """The conditions, without those that another one implies: ``"sizes: n >= 2"``."""
 
         def implied(p: Polynomial | None) -> bool:
-            slack = [p - q for q in self._required.values() if p and q and p is not q]
-            return any((s.constant or 0) > 0 for s in slack)
+            if p is None:
+                return False
+            slack = [p - q for q in self._required.values() if q is not None and p is not q]
+            # Of quotients the context shows little by itself.
+            divides = any(not isinstance(atom, str) for atom in p.atoms)
+            return any((s.constant or 0) > 0 for s in slack) or (
+                divides and implies(self._given, show_inequality(p), p.variables)
+            )
 
         return tuple(f"sizes: {t}" for t, p in self._required.items() if not implied(p))
 

@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -77,6 +78,31 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return reduce(torch.matmul, tensors)
 
 
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """The norm of each group of channels, where the number of groups is symbolic."""
+    if isinstance(num_groups, int):
+        return F.group_norm(input, num_groups, weight, bias, eps)
+    torch._check(
+        input.shape[1] % num_groups == 0,
+        lambda: "group_norm: the groups do not divide the channels",
+    )
+    if input.numel() // num_groups == 1:
+        raise ValueError("Expected more than 1 value per channel when training")
+    groups = input.reshape(input.shape[0], num_groups, -1)
+    spread, mean = torch.var_mean(groups, -1, correction=0, keepdim=True)
+    result = ((groups - mean) * torch.rsqrt(spread + eps)).reshape(input.shape)
+    beside = [1] * (input.ndim - 2)
+    if weight is not None:
+        result = result * weight.reshape(-1, *beside)
+    return result if bias is None else result + bias.reshape(-1, *beside)
+
+
 def _dimension(function: str, tensor: Tensor, dimension: int) -> int:
     """A dimension counted from the first."""
     if not -tensor.ndim <= dimension < tensor.ndim:
@@ -92,6 +118,7 @@ REPLACED: Mapping[Any, Callable[..., Tensor]] = {
     torch.bilinear: bilinear,
     torch.Tensor.unfold: unfold,
     torch.linalg.multi_dot: multi_dot,
+    F.group_norm: group_norm,
 }
 
 

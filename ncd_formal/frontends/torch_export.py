@@ -255,7 +255,8 @@ def _export(caller: _Caller, context: Context) -> tuple[ExportedProgram, Recorde
     """Trace the program, with a symbol for each dimension that is not a number."""
     shapes = [declaration.shape for declaration in caller.declared.values()]
     values = example_sizes(caller.declared.values(), context)
-    dtype = next((p.dtype for p in caller.parameters() if p.is_floating_point()), torch.float32)
+    own = (*caller.parameters(), *caller.buffers())
+    dtype = next((t.dtype for t in own if t.is_floating_point()), torch.float32)
     dtypes = {"real": dtype, "boolean": torch.bool, "integer": torch.int64}
     try:
         examples = tuple(
@@ -831,7 +832,10 @@ class _Importer:
             extent = self.conditions.symbols.size(value)
             return extent if extent.constant is None else extent.constant
         if isinstance(value, torch.SymFloat | torch.SymBool):
-            return self.conditions.symbols.scalar(value, "")
+            symbols = self.conditions.symbols
+            result = symbols.scalar(value, "")
+            self.notes.update(symbols.constants)
+            return result
         if isinstance(value, list | tuple):
             return (
                 type(value)(map(self._argument, value))

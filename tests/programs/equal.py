@@ -3675,6 +3675,357 @@ def mish_by_definition() -> Sides:
     return left, right
 
 
+@pair(x="b 2*h 2*w c")
+def windows_by_unfolding() -> Sides:
+    """Windows of Swin by a permuted view, and by Tensor.unfold along both axes."""
+
+    def left(x: Tensor) -> Tensor:
+        b, h, w, c = x.shape
+        blocks = x.view(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 2, 4, 5)
+        return blocks.contiguous().view(-1, 4, c)
+
+    def right(x: Tensor) -> Tensor:
+        blocks = x.unfold(1, 2, 2).unfold(2, 2, 2)
+        return blocks.permute(0, 1, 2, 4, 5, 3).reshape(-1, 4, x.shape[-1])
+
+    return left, right
+
+
+@pair(x="b 2*h 2*w c", w="o 4*c")
+def patches_merged_by_a_view() -> Sides:
+    """The four strided parts of Swin's patch merging are two digits, the row's the inner one."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        parts = [x[:, i::2, j::2] for j in range(2) for i in range(2)]
+        return F.linear(torch.cat(parts, dim=-1), w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        b, h, width, c = x.shape
+        blocks = x.reshape(b, h // 2, 2, width // 2, 2, c).permute(0, 1, 3, 4, 2, 5)
+        return blocks.flatten(3) @ w.T
+
+    return left, right
+
+
+@pair(x="b c 2*h 2*w", w="o 4*c 3 3")
+def sliced_convolution_is_strided() -> Sides:
+    """YOLO's focus: a 3 × 3 kernel on four strided slices is a 6 × 6 kernel of stride 2."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        slices = [x[..., i::2, j::2] for j in range(2) for i in range(2)]
+        return F.conv2d(torch.cat(slices, dim=1), w, padding=1)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        o, c = w.shape[0], x.shape[1]
+        kernel = w.view(o, 2, 2, c, 3, 3).permute(0, 3, 4, 2, 5, 1).reshape(o, c, 6, 6)
+        return F.conv2d(x, kernel, stride=2, padding=2)
+
+    return left, right
+
+
+@pair(x="b c n m", weight="c", bias="c")
+def instance_norm_is_a_norm_of_single_channels() -> Sides:
+    """A group norm with as many groups as channels, whose number is symbolic."""
+
+    def left(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.instance_norm(x, weight=weight, bias=bias)
+
+    def right(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.group_norm(x, x.shape[1], weight, bias)
+
+    return left, right
+
+
+@pair(x="b c n m", weight="c", bias="c")
+def group_norm_of_one_group() -> Sides:
+    """A group norm of one group is a layer norm over all but the batch."""
+
+    def left(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.group_norm(x, 1, weight, bias)
+
+    def right(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        normed = F.layer_norm(x, x.shape[1:])
+        return torch.addcmul(bias[:, None, None], normed, weight[:, None, None])
+
+    return left, right
+
+
+@pair(x="b c n+2 m+2", weight="c", bias="c", mean="c", logs="c", kernel="o c 3 3")
+def batch_norm_before_a_convolution() -> Sides:
+    """A norm before a convolution without margins folds into its kernel too."""
+
+    def left(
+        x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, logs: Tensor, kernel: Tensor
+    ) -> Tensor:
+        return F.conv2d(F.batch_norm(x, mean, logs.exp(), weight, bias), kernel)
+
+    def right(
+        x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, logs: Tensor, kernel: Tensor
+    ) -> Tensor:
+        scale = weight * torch.rsqrt(logs.exp() + 1e-5)
+        shift = kernel.sum((2, 3)) @ (bias - mean * scale)
+        return F.conv2d(x, kernel * scale[:, None, None]) + shift[:, None, None]
+
+    return left, right
+
+
+@pair(t="b")
+def timestep_embedding_two_ways() -> Sides:
+    """exp(−log(10000)·i/4) is 10000^(−i/4), the constant read as a logarithm."""
+
+    def left(t: Tensor) -> Tensor:
+        rates = torch.exp(-math.log(10000) * torch.arange(4, dtype=t.dtype) / 4)
+        angles = t[:, None] * rates[None]
+        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+    def right(t: Tensor) -> Tensor:
+        rates = 1.0 / 10000 ** (torch.arange(0, 8, 2, dtype=t.dtype) / 8)
+        angles = torch.outer(t, rates)
+        return torch.stack([torch.cos(angles), torch.sin(angles)], dim=1).flatten(1)
+
+    return left, right
+
+
+@pair(logits="n c", labels="n : int", assume=("labels < c",))
+def smoothed_labels_of_any_number_of_classes() -> Sides:
+    """Smoothing by 0.1/c in each class is a tenth of the mean."""
+
+    def left(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=0.1, reduction="sum")
+
+    def right(logits: Tensor, labels: Tensor) -> Tensor:
+        logs = logits.log_softmax(-1)
+        chosen = logs.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+        return -(0.9 * chosen + 0.1 * logs.mean(-1)).sum()
+
+    return left, right
+
+
+@pair(x="n 2 d")
+def contrastive_loss_by_the_diagonal() -> Sides:
+    """The label of row i is i: what is gathered is the diagonal."""
+
+    def left(x: Tensor) -> Tensor:
+        first, second = x.unbind(1)
+        labels = torch.arange(x.shape[0])
+        return F.cross_entropy(first @ second.T / 0.5, labels, reduction="sum")
+
+    def right(x: Tensor) -> Tensor:
+        logits = torch.einsum("nd,md->nm", x[:, 0], x[:, 1]) * 2
+        return (torch.logsumexp(logits, dim=1) - torch.diagonal(logits)).sum()
+
+    return left, right
+
+
+@pair(x="n d", y="n d")
+def smooth_distance_by_cases() -> Sides:
+    """smooth_l1_loss is a parabola near 0 and a line beyond."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.smooth_l1_loss(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        d = (x - y).abs()
+        return torch.where(d < 1, 0.5 * d * d, d - 0.5).mean()
+
+    return left, right
+
+
+@pair(new="n", old="n", gain="n")
+def clipped_policy_ratio() -> Sides:
+    """Minus the smaller of two is the larger of their negatives."""
+
+    def left(new: Tensor, old: Tensor, gain: Tensor) -> Tensor:
+        ratio = torch.exp(new - old)
+        return -torch.min(ratio * gain, torch.clamp(ratio, 0.8, 1.2) * gain).mean()
+
+    def right(new: Tensor, old: Tensor, gain: Tensor) -> Tensor:
+        ratio = new.exp() / old.exp()
+        return torch.max(-gain * ratio, -gain * ratio.clamp(0.8, 1.2)).mean()
+
+    return left, right
+
+
+@pair(x="b n c", w="o 2*c")
+def edge_convolution_in_two_parts() -> Sides:
+    """The largest over edges of W(x, y − x) is (W₁ − W₂)x plus the largest of W₂y."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        n = x.shape[1]
+        here, there = x[:, :, None].expand(-1, -1, n, -1), x[:, None].expand(-1, n, -1, -1)
+        return F.relu(F.linear(torch.cat([here, there - here], dim=-1), w)).amax(2)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        first, second = w.chunk(2, dim=1)
+        return F.relu(x @ (first - second).T + (x @ second.T).amax(1, keepdim=True))
+
+    return left, right
+
+
+@pair(
+    x="n d",
+    w="d o",
+    source="e : int",
+    target="e : int",
+    assume=("source < n", "target < n"),
+)
+def messages_by_an_adjacency_matrix() -> Sides:
+    """What edges gather and scatter is a product with one-hot matrices."""
+
+    def left(x: Tensor, w: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        nothing = torch.zeros(x.shape[0], w.shape[1], dtype=x.dtype)
+        return nothing.index_add(0, target, (x @ w)[source])
+
+    def right(x: Tensor, w: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        starts, ends = (F.one_hot(ids, x.shape[0]).to(x.dtype) for ids in (source, target))
+        return (ends.T @ starts) @ x @ w
+
+    return left, right
+
+
+@pair(x="b n 2*d", q="o 2*d", scale="o 2")
+def weights_quantised_by_groups() -> Sides:
+    """A scale for each half of the inputs scales the halves of the product."""
+
+    def left(x: Tensor, q: Tensor, scale: Tensor) -> Tensor:
+        return F.linear(x, (q.view(q.shape[0], 2, -1) * scale[:, :, None]).flatten(1))
+
+    def right(x: Tensor, q: Tensor, scale: Tensor) -> Tensor:
+        (x0, x1), (q0, q1) = x.chunk(2, dim=-1), q.chunk(2, dim=-1)
+        return (x0 @ q0.T) * scale[:, 0] + (x1 @ q1.T) * scale[:, 1]
+
+    return left, right
+
+
+@pair(x="b n d", w="o d", gain="d", logs="d")
+def scales_moved_from_activations() -> Sides:
+    """SmoothQuant: what divides a norm's gain multiplies the next weight."""
+
+    def left(x: Tensor, w: Tensor, gain: Tensor, logs: Tensor) -> Tensor:
+        scale = logs.exp()
+        return F.linear(F.rms_norm(x, x.shape[-1:], gain / scale, 1e-6), w * scale)
+
+    def right(x: Tensor, w: Tensor, gain: Tensor, logs: Tensor) -> Tensor:
+        return F.linear(F.rms_norm(x, x.shape[-1:], gain, 1e-6), w)
+
+    return left, right
+
+
+@pair(x="b c n", w="c 4")
+def causal_depthwise_convolution() -> Sides:
+    """Mamba's convolution, its margin cut off at the end, as four shifted copies."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        y = F.conv1d(x, w[:, None], padding=3, groups=x.shape[1])
+        return F.silu(y[..., : x.shape[-1]])
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        n = x.shape[-1]
+        taps = (F.pad(x, (3 - k, 0))[..., :n] * w[:, k, None] for k in range(4))
+        y = sum(taps, torch.zeros(()))
+        return y * torch.sigmoid(y)
+
+    return left, right
+
+
+@pair(q="b h 3 d", k="b h 3 d", v="b h 3 e", gate="b h 3")
+def gated_retention_two_ways() -> Sides:
+    """Decays between steps by differences of sums of logarithms, and step by step."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
+        until = F.logsigmoid(gate).cumsum(-1)
+        decay = torch.exp(until[..., :, None] - until[..., None, :]).tril()
+        return (q @ k.mT * decay) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
+        state, out = torch.zeros(()), []
+        for t in range(3):
+            kept = torch.sigmoid(gate[:, :, t, None, None]) * state
+            state = kept + k[:, :, t, :, None] * v[:, :, t, None]
+            out.append((q[:, :, t, None] @ state)[:, :, 0])
+        return torch.stack(out, dim=2)
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h m d", v="b h m d", sink="h")
+def attention_with_a_sink() -> Sides:
+    """A further score that no value belongs to adds to the normaliser alone."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, sink: Tensor) -> Tensor:
+        scores = q @ k.mT
+        beside = sink[:, None, None].expand(*scores.shape[:-1], 1)
+        return torch.cat([scores, beside], dim=-1).softmax(-1)[..., :-1] @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, sink: Tensor) -> Tensor:
+        weights = torch.exp(q @ k.mT)
+        return (weights @ v) / (weights.sum(-1, keepdim=True) + sink.exp()[:, None, None])
+
+    return left, right
+
+
+@pair(i="b d", f="b d", z="b d", c="b d", n="b d", m="b d")
+def stabilised_exponential_gates() -> Sides:
+    """xLSTM's state scaled by exp(−m), with m the larger of two exponents."""
+
+    def left(i: Tensor, f: Tensor, z: Tensor, c: Tensor, n: Tensor, m: Tensor) -> Tensor:
+        kept, new = torch.sigmoid(f) * torch.exp(m), torch.exp(i)
+        return (kept * c + new * torch.tanh(z)) / (kept * n + new)
+
+    def right(i: Tensor, f: Tensor, z: Tensor, c: Tensor, n: Tensor, m: Tensor) -> Tensor:
+        forget = F.logsigmoid(f) + m
+        larger = torch.maximum(forget, i)
+        kept, new = torch.exp(forget - larger), torch.exp(i - larger)
+        return (kept * c + new * torch.tanh(z)) / (kept * n + new)
+
+    return left, right
+
+
+@pair(x="b 4 d")
+def rows_by_a_list_of_indices() -> Sides:
+    """Indices in a list count from the end where they are negative."""
+
+    def left(x: Tensor) -> Tensor:
+        return x[:, [[-1, 0], [-2, 1]]]
+
+    def right(x: Tensor) -> Tensor:
+        return torch.stack([x[:, 3], x[:, 0], x[:, 2], x[:, 1]], dim=1).unflatten(1, (2, 2))
+
+    return left, right
+
+
+@pair(x="b 2*n d")
+def last_rows_by_negative_positions() -> Sides:
+    """Positions that are negative at every size count from the end."""
+
+    def left(x: Tensor) -> Tensor:
+        return x[:, -1 - torch.arange(x.shape[1] // 2)]
+
+    def right(x: Tensor) -> Tensor:
+        return x.flip(1)[:, : x.shape[1] // 2]
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", table="8 h")
+def relative_bias_by_clamped_distances() -> Sides:
+    """T5's buckets: positions after the query count as distance 0, far ones as the last."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, table: Tensor) -> Tensor:
+        i = torch.arange(q.shape[2])
+        ahead = i[None, :] - i[:, None]
+        behind = torch.clamp(-torch.min(ahead, torch.zeros_like(ahead)), max=7)
+        bias = F.embedding(behind, table).permute(2, 0, 1).unsqueeze(0)
+        return torch.softmax(q @ k.transpose(3, 2) + bias, dim=-1) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, table: Tensor) -> Tensor:
+        i = torch.arange(q.shape[2])
+        bias = table.T[:, (i[:, None] - i).clamp(0, 7)]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=1.0)
+
+    return left, right
+
+
 # Equal, but plain torch.export fixes a size that the pair leaves open
 
 

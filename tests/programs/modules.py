@@ -949,6 +949,633 @@ def lstm_cell_by_hand() -> Sides:
     return Recurrent, RecurrentByHand
 
 
+class ParallelBlock(nn.Module):
+    """A block of GPT-NeoX: both branches read the input, and half of each head is turned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(WIDTH)
+        self.norm2 = nn.LayerNorm(WIDTH)
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+        self.mlp = Mlp()
+
+    def heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values, packed head by head."""
+        b, n, _ = x.shape
+        packed = self.qkv(x).view(b, n, HEADS, 12)
+        return tuple(t.transpose(1, 2) for t in packed.split(4, dim=-1))
+
+    def turn(self, x: Tensor) -> Tensor:
+        """The first two channels of four by tables of cosines and sines."""
+        turned, passed = x[..., :2], x[..., 2:]
+        frequencies = 1.0 / 100 ** (torch.arange(0, 2, 2, dtype=x.dtype) / 2)
+        angles = torch.outer(torch.arange(x.shape[2], dtype=x.dtype), frequencies)
+        angles = torch.cat((angles, angles), dim=-1)
+        first, second = turned.chunk(2, dim=-1)
+        other = torch.cat((-second, first), dim=-1)
+        return torch.cat((turned * angles.cos() + other * angles.sin(), passed), dim=-1)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Causal attention."""
+        q, k, v = self.heads(x)
+        heads = F.scaled_dot_product_attention(self.turn(q), self.turn(k), v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).reshape(x.shape))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.attend(self.norm1(x)) + self.mlp(self.norm2(x))
+        return out
+
+
+class ParallelBlockRewritten(ParallelBlock):
+    """The same with the turned channels one by one, and the softmax written out."""
+
+    def turn(self, x: Tensor) -> Tensor:
+        """Two channels by the cosine and the sine of the position."""
+        position = torch.arange(x.shape[2], dtype=x.dtype)[:, None]
+        c, s = torch.cos(position), torch.sin(position)
+        first, second = x[..., 0:1], x[..., 1:2]
+        return torch.cat([first * c - second * s, second * c + first * s, x[..., 2:]], dim=-1)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Causal attention by einsum."""
+        n = x.shape[1]
+        q, k, v = self.qkv(x).unflatten(-1, (HEADS, 3, 4)).permute(3, 0, 2, 1, 4)
+        scores = torch.einsum("bhid,bhjd->bhij", self.turn(q), self.turn(k)) / math.sqrt(4)
+        scores = scores.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -torch.inf)
+        heads = torch.einsum("bhij,bhjd->bihd", scores.softmax(-1), v)
+        out: Tensor = self.out(heads.flatten(2))
+        return out
+
+
+@pair(x=f"b n {WIDTH}")
+def parallel_residual_with_partial_rotary() -> Sides:
+    """Branches that read the same input add in any order."""
+    return ParallelBlock, ParallelBlockRewritten
+
+
+class MultiQuery(nn.Module):
+    """Falcon's attention: the last two of the packed heads are the key and the value of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, WIDTH + 8, bias=False)
+        self.out = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        packed = self.qkv(x).view(b, n, HEADS + 2, 4)
+        parts = (packed[..., :-2, :], packed[..., [-2], :], packed[..., [-1], :])
+        q, k, v = (t.transpose(1, 2) for t in parts)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).reshape(b, n, WIDTH))
+        return out
+
+
+class MultiQueryByEinsum(MultiQuery):
+    """The same with the packed projection split, and no axis of heads on keys and values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = x.shape[1]
+        q, k, v = self.qkv(x).split([WIDTH, 4, 4], dim=-1)
+        scores = torch.einsum("bnhd,bmd->bhnm", q.unflatten(-1, (HEADS, 4)), k) * 0.5
+        i = torch.arange(n)
+        scores = torch.where(i[:, None] >= i, scores, torch.full_like(scores, -math.inf))
+        heads = torch.einsum("bhnm,bmd->bnhd", scores.softmax(-1), v)
+        out: Tensor = self.out(heads.flatten(2))
+        return out
+
+
+@pair(x=f"b n {WIDTH}")
+def multi_query_by_negative_indices() -> Sides:
+    """Indices in lists count from the end where they are negative."""
+    return MultiQuery, MultiQueryByEinsum
+
+
+class ParallelAttention(nn.Module):
+    """Causal attention on one device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (t.unflatten(-1, (HEADS, 4)).transpose(1, 2) for t in packed)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return out
+
+
+class ParallelAttentionInShards(ParallelAttention):
+    """The same with a head on each of two devices, and a sum over them."""
+
+    def shard(self, x: Tensor, rank: int) -> Tensor:
+        """What one device adds."""
+        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        q, k, v = (
+            F.linear(x, weight.chunk(HEADS)[rank], bias.chunk(HEADS)[rank])
+            for weight, bias in zip(weights, biases, strict=True)
+        )
+        head = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.linear(head, self.out.weight.chunk(HEADS, dim=1)[rank])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shard(x, 0) + self.shard(x, 1) + self.out.bias
+
+
+@pair(x=f"b n {WIDTH}")
+def attention_in_shards() -> Sides:
+    """The projection of joined heads is the sum of those of each head."""
+    return ParallelAttention, ParallelAttentionInShards
+
+
+class NormedHeads(nn.Module):
+    """Attention of Qwen: each head of queries and keys has unit root mean square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.k = nn.Linear(WIDTH, 4, bias=False)
+        self.v = nn.Linear(WIDTH, 4, bias=False)
+        self.q_norm = nn.RMSNorm(4, eps=1e-6)
+        self.k_norm = nn.RMSNorm(4, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, _ = x.shape
+        q = self.q_norm(self.q(x).view(b, n, -1, 4)).transpose(1, 2)
+        k = self.k_norm(self.k(x).view(b, n, -1, 4)).transpose(1, 2)
+        v = self.v(x).view(b, n, -1, 4).transpose(1, 2)
+        k, v = (t[:, :, None].expand(b, 1, 2, n, 4).reshape(b, 2, n, 4) for t in (k, v))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return heads.transpose(1, 2).reshape(b, n, WIDTH)
+
+
+class NormedHeadsByHand(NormedHeads):
+    """The same with the norms written out, and keys and values broadcast."""
+
+    def normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The norm over the last axis."""
+        return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = x.shape[1]
+        q = self.normed(self.q(x).unflatten(-1, (HEADS, 4)), self.q_norm.weight)
+        k = self.normed(self.k(x), self.k_norm.weight)
+        scores = torch.einsum("bnhd,bmd->bhnm", q, k) * 4**-0.5
+        scores = scores + torch.triu(torch.full((n, n), -torch.inf, dtype=x.dtype), 1)
+        heads = torch.softmax(scores, -1) @ self.v(x)[:, None]
+        out: Tensor = heads.transpose(1, 2).flatten(-2)
+        return out
+
+
+@pair(x=f"b n {WIDTH}")
+def queries_and_keys_normed_by_head() -> Sides:
+    """A norm of each head commutes with the views that split heads."""
+    return NormedHeads, NormedHeadsByHand
+
+
+class TimeMix(nn.Module):
+    """RWKV's weighted mean of the past over three steps, by exponentials as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.k = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.v = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.r = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.mix = nn.Parameter(torch.zeros(WIDTH))
+        self.decay = nn.Parameter(torch.zeros(WIDTH))
+        self.first = nn.Parameter(torch.zeros(WIDTH))
+
+    def shifted(self, x: Tensor) -> Tensor:
+        """Each row mixed with the one before."""
+        return x * self.mix + F.pad(x, (0, 0, 1, -1)) * (1 - self.mix)
+
+    def averages(self, k: Tensor, v: Tensor) -> Tensor:
+        """The weighted means."""
+        kept = torch.exp(-torch.exp(self.decay))
+        over, under, out = torch.zeros_like(k[:, 0]), torch.zeros_like(k[:, 0]), []
+        for t in range(3):
+            now, weight = torch.exp(self.first + k[:, t]), torch.exp(k[:, t])
+            out.append((over + now * v[:, t]) / (under + now))
+            over, under = kept * over + weight * v[:, t], kept * under + weight
+        return torch.stack(out, dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.shifted(x)
+        return torch.sigmoid(self.r(mixed)) * self.averages(self.k(mixed), self.v(mixed))
+
+
+class TimeMixStable(TimeMix):
+    """The same with a running maximum of the exponents."""
+
+    def shifted(self, x: Tensor) -> Tensor:
+        """Each row mixed with the one before."""
+        before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+        return torch.lerp(before, x, self.mix)
+
+    def averages(self, k: Tensor, v: Tensor) -> Tensor:
+        """The weighted means, over and under a fraction scaled by the same exponential."""
+        over, under, out = torch.zeros_like(k[:, 0]), torch.zeros_like(k[:, 0]), []
+        top = torch.full_like(over, -torch.inf)
+        for t in range(3):
+            now = self.first + k[:, t]
+            larger = torch.maximum(top, now)
+            old, new = torch.exp(top - larger), torch.exp(now - larger)
+            out.append((old * over + new * v[:, t]) / (old * under + new))
+            faded = top - torch.exp(self.decay)
+            top = torch.maximum(faded, k[:, t])
+            old, new = torch.exp(faded - top), torch.exp(k[:, t] - top)
+            over, under = old * over + new * v[:, t], old * under + new
+        return torch.stack(out, dim=1)
+
+
+@pair(x=f"b 3 {WIDTH}")
+def time_mix_with_running_maximum() -> Sides:
+    """A fraction whose sums are scaled by the same exponential is the fraction."""
+    return TimeMix, TimeMixStable
+
+
+class Selective(nn.Module):
+    """Mamba's selective scan over three steps, a state at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a_log = nn.Parameter(torch.zeros(6, 4))
+        self.d = nn.Parameter(torch.zeros(6))
+        self.x_proj = nn.Linear(6, 10, bias=False)
+        self.dt = nn.Linear(2, 6)
+
+    def projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Steps, and what goes into the state and out of it."""
+        steps, into, out_of = self.x_proj(x).split([2, 4, 4], dim=-1)
+        return F.softplus(self.dt(steps)), into, out_of
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, into, out_of = self.projected(x)
+        kept = torch.exp(torch.einsum("bld,dn->bldn", steps, -torch.exp(self.a_log)))
+        new = torch.einsum("bld,bln,bld->bldn", steps, into, x)
+        state, out = torch.zeros_like(kept[:, 0]), []
+        for t in range(3):
+            state = kept[:, t] * state + new[:, t]
+            out.append(torch.einsum("bdn,bn->bd", state, out_of[:, t]))
+        return torch.stack(out, dim=1) + x * self.d
+
+
+class SelectiveByPairs(Selective):
+    """The same as a sum over all earlier steps, the decays by differences of sums of steps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, into, out_of = self.projected(x)
+        until, out = steps.cumsum(1), []
+        for t in range(3):
+            total = x[:, t] * self.d
+            for s in range(t + 1):
+                decay = torch.exp((until[:, s] - until[:, t])[..., None] * torch.exp(self.a_log))
+                weight = (decay * out_of[:, t, None] * into[:, s, None]).sum(-1)
+                total = total + weight * steps[:, s] * x[:, s]
+            out.append(total)
+        return torch.stack(out, dim=1)
+
+
+@pair(x="b 3 6")
+def selective_scan_by_pairs() -> Sides:
+    """A linear recurrence unrolled: products of decays are exponentials of sums."""
+    return Selective, SelectiveByPairs
+
+
+class Gated(nn.Module):
+    """PyTorch's own cell of a GRU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        out: Tensor = self.cell(x, h)
+        return out
+
+
+class GatedPacked(Gated):
+    """The same with two of its gates by one product with the joined input and state."""
+
+    def candidate(self, x: Tensor, h: Tensor, reset: Tensor) -> Tensor:
+        """The new state before it is mixed with the old one."""
+        c, new = self.cell, slice(2 * WIDTH, None)
+        from_state = F.linear(h, c.weight_hh[new], c.bias_hh[new])
+        return torch.tanh(F.linear(x, c.weight_ih[new], c.bias_ih[new]) + reset * from_state)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        c, two = self.cell, slice(0, 2 * WIDTH)
+        weight = torch.cat([c.weight_ih[two], c.weight_hh[two]], dim=1)
+        sums = F.linear(torch.cat([x, h], dim=1), weight, c.bias_ih[two] + c.bias_hh[two])
+        reset, update = torch.sigmoid(sums).chunk(2, dim=1)
+        new = self.candidate(x, h, reset)
+        return new + update * (h - new)
+
+
+@pair(x=f"b {WIDTH}", h=f"b {WIDTH}")
+def gru_cell_with_packed_gates() -> Sides:
+    """nn.GRUCell with its first two gates packed over inputs and states."""
+    return Gated, GatedPacked
+
+
+class Bottleneck(nn.Module):
+    """A block of ResNet with batch norms, its shortcut a strided convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(8, 4, 1, bias=False)
+        self.conv2 = nn.Conv2d(4, 4, 3, stride=2, padding=1, bias=False)
+        self.conv3 = nn.Conv2d(4, 8, 1, bias=False)
+        self.down = nn.Conv2d(8, 8, 1, stride=2, bias=False)
+        self.norm1 = nn.BatchNorm2d(4)
+        self.norm2 = nn.BatchNorm2d(4)
+        self.norm3 = nn.BatchNorm2d(8)
+        self.norm4 = nn.BatchNorm2d(8)
+        for norm in (self.norm1, self.norm2, self.norm3, self.norm4):
+            norm.running_mean = torch.arange(norm.num_features) / 8
+            norm.running_var = 1 + torch.arange(norm.num_features) / 4
+
+    def normed(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """A convolution and its norm."""
+        out: Tensor = norm(conv(x))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.normed(self.conv1, self.norm1, x))
+        y = F.relu(self.normed(self.conv2, self.norm2, y))
+        return F.relu(
+            self.normed(self.conv3, self.norm3, y) + self.normed(self.down, self.norm4, x)
+        )
+
+
+class BottleneckFolded(Bottleneck):
+    """The same with every norm in the kernel of its convolution."""
+
+    def normed(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """A convolution with the norm folded in."""
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight, bias = conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+        return F.conv2d(x, weight, bias, (conv.stride[0],) * 2, (int(conv.padding[0]),) * 2)
+
+
+@pair(x="b 8 n m")
+def bottleneck_with_folded_norms() -> Sides:
+    """Norms fold into convolutions that are strided, padded and added."""
+    return Bottleneck, BottleneckFolded
+
+
+class SqueezeExcite(nn.Module):
+    """A depth-wise convolution of MobileNet whose channels are scaled by their means."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.fc1 = nn.Conv2d(8, 2, 1)
+        self.fc2 = nn.Conv2d(2, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.depth(x))
+        scale = F.relu(self.fc1(F.adaptive_avg_pool2d(x, 1)))
+        return F.hardsigmoid(self.fc2(scale)) * x
+
+
+class SqueezeExciteByLinear(SqueezeExcite):
+    """The same with layers on vectors, and the hard functions by clamping."""
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """A number for each channel."""
+        return x.mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.depth(x)
+        x = x * F.relu6(x + 3) / 6
+        scale = F.linear(self.pooled(x), self.fc1.weight[:, :, 0, 0], self.fc1.bias).relu()
+        scale = F.linear(scale, self.fc2.weight.flatten(1), self.fc2.bias)
+        return x * torch.clamp(scale / 6 + 0.5, 0, 1)[:, :, None, None]
+
+
+@pair(x="b 8 n m")
+def squeeze_and_excite_with_hard_functions() -> Sides:
+    """hardsigmoid and hardswish are clamped lines; a pointwise kernel is a matrix."""
+    return SqueezeExcite, SqueezeExciteByLinear
+
+
+class UpAndDown(nn.Module):
+    """One level of a U-Net: pooled, upsampled by a transposed convolution, and joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3, 4, 3, padding=1)
+        self.middle = nn.Conv2d(4, 8, 3, padding=1)
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.leave = nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = F.relu(self.enter(x))
+        y = F.relu(self.middle(F.max_pool2d(skipped, 2)))
+        out: Tensor = self.leave(torch.cat([self.up(y), skipped], dim=1))
+        return out
+
+
+class UpAndDownByViews(UpAndDown):
+    """The same with views for pooling and upsampling, and the joined kernel in two."""
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The largest of each two by two values."""
+        b, c, h, w = x.shape
+        return x.view(b, c, h // 2, 2, w // 2, 2).amax((3, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = self.enter(x).relu()
+        b, c, h, w = skipped.shape
+        y = self.middle(self.pooled(skipped)).relu()
+        up = torch.einsum("bchw,cdij->bdhiwj", y, self.up.weight).reshape(b, c, h, w)
+        assert self.up.bias is not None
+        assert self.leave.bias is not None
+        up = up + self.up.bias[:, None, None]
+        out = F.conv2d(up, self.leave.weight[:, :4], padding=1)
+        out = out + F.conv2d(skipped, self.leave.weight[:, 4:], padding=1)
+        return out + self.leave.bias.view(1, -1, 1, 1)
+
+
+@pair(x="b 3 2*n 2*m")
+def level_of_a_u_net() -> Sides:
+    """A convolution of joined channels is a sum; upsampling by its stride is a product."""
+    return UpAndDown, UpAndDownByViews
+
+
+class Modulated(nn.Module):
+    """A branch of DiT: shift, scale and gate come from the condition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(WIDTH, 3 * WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, elementwise_affine=False, eps=1e-6)
+        self.up = nn.Linear(WIDTH, HIDDEN)
+        self.down = nn.Linear(HIDDEN, WIDTH)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(F.silu(c)).chunk(3, dim=1)
+        y = self.norm(x) * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1)
+        y = self.down(F.gelu(self.up(y), approximate="tanh"))
+        out: Tensor = x + gate.unsqueeze(1) * y
+        return out
+
+
+class ModulatedInTheWeight(Modulated):
+    """The same with the gate in the last weight, a fused product and sum, and GELU written out."""
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(c * torch.sigmoid(c)).view(-1, 3, 1, WIDTH).unbind(1)
+        h = self.up(torch.addcmul(shift, self.norm(x), scale + 1))
+        h = 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3)))
+        weight = self.down.weight * gate.transpose(1, 2)
+        out: Tensor = torch.baddbmm(x, h, weight.mT) + gate * self.down.bias
+        return out
+
+
+@pair(x=f"b n {WIDTH}", c=f"b {WIDTH}")
+def modulated_branch() -> Sides:
+    """A gate of channels is a diagonal matrix, and goes into the weight before it."""
+    return Modulated, ModulatedInTheWeight
+
+
+class Prefill(nn.Module):
+    """Causal attention over what was seen and what is new, of which the new rows are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Heads before positions."""
+        return x.view(*x.shape[:2], HEADS, -1).transpose(1, 2)
+
+    def forward(self, past: Tensor, x: Tensor) -> Tensor:
+        q, k, v = map(self.heads, self.qkv(torch.cat([past, x], dim=1)).chunk(3, dim=-1))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return out[:, past.shape[1] :]
+
+
+class ChunkedPrefill(Prefill):
+    """The same with queries of the new rows alone, and a mask that is aligned at the end."""
+
+    diagonal = 0
+
+    def forward(self, past: Tensor, x: Tensor) -> Tensor:
+        n, m = past.shape[1], x.shape[1]
+        keys = slice(WIDTH, None)
+        packed = F.linear(torch.cat([past, x], dim=1), self.qkv.weight[keys], self.qkv.bias[keys])
+        k, v = map(self.heads, packed.chunk(2, dim=-1))
+        q = self.heads(F.linear(x, self.qkv.weight[:WIDTH], self.qkv.bias[:WIDTH]))
+        seen = torch.ones(m, n + m, dtype=torch.bool).tril(n + self.diagonal)
+        heads = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        out: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return out
+
+
+@pair(past=f"b n {WIDTH}", x=f"b m {WIDTH}")
+def prefill_in_chunks() -> Sides:
+    """Rows of causal attention do not depend on the other queries."""
+    return Prefill, ChunkedPrefill
+
+
+class CachedDecoding(Prefill):
+    """One new row, which sees every key."""
+
+    causal = False
+
+    def forward(self, past: Tensor, x: Tensor) -> Tensor:
+        _, old_keys, old_values = self.qkv(past).chunk(3, dim=-1)
+        q, key, value = self.qkv(x).chunk(3, dim=-1)
+        k, v = torch.cat([old_keys, key], dim=1), torch.cat([old_values, value], dim=1)
+        q, k, v = map(self.heads, (q, k, v))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        out: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return out
+
+
+@pair(past=f"b n {WIDTH}", x=f"b 1 {WIDTH}")
+def decoding_with_a_cache() -> Sides:
+    """The last row of causal attention sees all keys, whose projections are kept."""
+    return Prefill, CachedDecoding
+
+
+class PointPool(nn.Module):
+    """PointNet: layers on each point by pointwise convolutions, and the largest over points."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(3, 8, 1)
+        self.conv2 = nn.Conv1d(8, 16, 1)
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(F.relu(self.conv1(x.transpose(2, 1))))
+        y = torch.max(y, 2, keepdim=True)[0].view(-1, 16)
+        return F.log_softmax(self.fc(y), dim=1)
+
+
+class PointPoolByLinear(PointPool):
+    """The same with linear layers, and the last bias after the maximum."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(F.linear(x, self.conv1.weight.squeeze(-1), self.conv1.bias))
+        assert self.conv2.bias is not None
+        largest = F.linear(h, self.conv2.weight.squeeze(-1)).amax(1) + self.conv2.bias
+        z = self.fc(largest)
+        out: Tensor = z - z.logsumexp(-1, keepdim=True)
+        return out
+
+
+@pair(x="b n 3")
+def maximum_over_points() -> Sides:
+    """What is added to all values is added to the largest."""
+    return PointPool, PointPoolByLinear
+
+
+class ClassToken(nn.Module):
+    """The embedding of a vision transformer: patches, a token in front, and positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, WIDTH, 4, stride=4)
+        self.token = nn.Parameter(torch.zeros(1, 1, WIDTH))
+        self.positions = nn.Parameter(torch.zeros(1, 5, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.patch(x).flatten(2).transpose(1, 2)
+        y = torch.cat([self.token.expand(x.shape[0], -1, -1), y], dim=1)
+        return y + self.positions
+
+
+class ClassTokenByLinear(ClassToken):
+    """The same with patches by a view, and the positions added to each part."""
+
+    order = (0, 2, 4, 1, 3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b = x.shape[0]
+        patches = x.view(b, 3, 2, 4, 2, 4).permute(self.order).reshape(b, 4, 48)
+        y = F.linear(patches, self.patch.weight.flatten(1), self.patch.bias)
+        first = (self.token + self.positions[:, :1]).expand(b, 1, WIDTH)
+        return torch.cat([first, y + self.positions[:, 1:]], dim=1)
+
+
+@pair(x="b 3 8 8")
+def patches_behind_a_class_token() -> Sides:
+    """What is added to a concatenation is added to its parts."""
+    return ClassToken, ClassTokenByLinear
+
+
 @pair(x=f"b n {WIDTH}", assume=("n <= 64",))
 def causal_mask_from_a_buffer() -> Sides:
     """The buffer holds a triangle of side 64, so that lengths up to 64 are causal."""

@@ -9,6 +9,8 @@ difference is a difference of functions.  A pair marked ``tight`` differs by lit
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,21 +32,44 @@ from .equal import (
 )
 from .modules import (
     ENCODER,
+    Bottleneck,
+    BottleneckFolded,
     Branches,
+    CachedDecoding,
     ChannelsFirst,
     ChannelsLast,
+    ChunkedPrefill,
+    ClassToken,
+    ClassTokenByLinear,
     CrossAttention,
     EncoderLayer,
     EncoderLayerByHand,
     Experts,
     FoldedConvolution,
+    Gated,
+    GatedPacked,
     HalfRotatedAttention,
     LatentAttention,
     LatentAttentionAbsorbed,
+    Modulated,
     NormedConvolution,
+    NormedHeads,
+    NormedHeadsByHand,
+    ParallelAttention,
+    ParallelAttentionInShards,
+    ParallelBlock,
+    PointPool,
+    Prefill,
     Recurrent,
     RecurrentByHand,
     RotaryAttention,
+    Selective,
+    SqueezeExcite,
+    SqueezeExciteByLinear,
+    TimeMix,
+    TimeMixStable,
+    UpAndDown,
+    UpAndDownByViews,
     WeightedAttention,
 )
 
@@ -2960,3 +2985,379 @@ class RecurrentInAnotherOrder(RecurrentByHand):
 def lstm_gates_in_another_order() -> Sides:
     """PyTorch's order is input, forget, cell, output."""
     return Recurrent, RecurrentInAnotherOrder
+
+
+class ParallelBlockPackedByKind(ParallelBlock):
+    """Reads all queries first, and not head by head."""
+
+    def heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.qkv(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4))
+
+
+@pair(x="b n 8")
+def packed_heads_read_by_kind() -> Sides:
+    """GPT-NeoX packs queries, keys and values of a head together."""
+    return ParallelBlock, ParallelBlockPackedByKind
+
+
+class SequentialBlock(ParallelBlock):
+    """Its second branch reads what the first has added to."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attend(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+@pair(x="b n 8")
+def parallel_residual_in_sequence() -> Sides:
+    """Branches of a parallel block read the same input."""
+    return ParallelBlock, SequentialBlock
+
+
+class ShardsOfPackedRows(ParallelAttentionInShards):
+    """Gives each device a contiguous part of the packed projection."""
+
+    def shard(self, x: Tensor, rank: int) -> Tensor:
+        weight, bias = self.qkv.weight.chunk(2)[rank], self.qkv.bias.chunk(2)[rank]
+        q, k, v = F.linear(x, weight, bias).chunk(3, dim=-1)
+        head = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.linear(head, self.out.weight.chunk(2, dim=1)[rank])
+
+
+@pair(x="b n 8")
+def attention_sharded_across_kinds() -> Sides:
+    """The rows of a head are apart in each of the three packed parts."""
+    return ParallelAttention, ShardsOfPackedRows
+
+
+class BiasInEveryShard(ParallelAttentionInShards):
+    """Adds the bias of the output on every device."""
+
+    def shard(self, x: Tensor, rank: int) -> Tensor:
+        return super().shard(x, rank) + self.out.bias / (1 + rank)
+
+
+@pair(x="b n 8")
+def bias_of_the_output_in_every_shard() -> Sides:
+    """A sum over devices adds a bias as often as there are devices."""
+    return ParallelAttention, BiasInEveryShard
+
+
+class NormedOverHeads(NormedHeadsByHand):
+    """Takes the norm of queries over both heads together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = F.rms_norm(self.q(x), (8,), self.q_norm.weight.repeat(2), 1e-6).unflatten(-1, (2, 4))
+        k, v = self.normed(self.k(x), self.k_norm.weight), self.v(x)
+        q, k, v = (
+            q.transpose(1, 2),
+            k[:, None].expand(-1, 2, -1, -1),
+            v[:, None].expand(-1, 2, -1, -1),
+        )
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+
+
+@pair(x="b n 8")
+def queries_normed_over_all_heads() -> Sides:
+    """The root mean square of a head is not that of all heads."""
+    return NormedHeads, NormedOverHeads
+
+
+class MixedTheOtherWay(TimeMixStable):
+    """The row before takes the share of the row."""
+
+    def shifted(self, x: Tensor) -> Tensor:
+        before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+        return torch.lerp(x, before, self.mix)
+
+
+@pair(x="b 3 8")
+def time_mix_the_other_way() -> Sides:
+    """lerp(a, b, w) is a where w is 0."""
+    return TimeMix, MixedTheOtherWay
+
+
+class ReadBeforeWritten(Selective):
+    """Reads the state before the step is added to it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, into, out_of = self.projected(x)
+        state, out = torch.zeros_like(x[:, 0, :, None] * self.a_log), []
+        for t in range(3):
+            step = steps[:, t, :, None]
+            out.append((state * out_of[:, t, None]).sum(-1))
+            state = torch.exp(-step * self.a_log.exp()) * state
+            state = state + step * into[:, t, None] * x[:, t, :, None]
+        return torch.stack(out, dim=1) + x * self.d
+
+
+@pair(x="b 3 6")
+def state_read_before_it_is_written() -> Sides:
+    """A step sees its own input."""
+    return Selective, ReadBeforeWritten
+
+
+class ResetBeforeTheProduct(GatedPacked):
+    """Resets the state, and not its product with the weight."""
+
+    def candidate(self, x: Tensor, h: Tensor, reset: Tensor) -> Tensor:
+        c, new = self.cell, slice(16, None)
+        from_input = F.linear(x, c.weight_ih[new], c.bias_ih[new])
+        return torch.tanh(from_input + F.linear(reset * h, c.weight_hh[new], c.bias_hh[new]))
+
+
+@pair(x="b 8", h="b 8")
+def gru_reset_before_the_product() -> Sides:
+    """PyTorch's gate resets the product with the state, its bias included."""
+    return Gated, ResetBeforeTheProduct
+
+
+class BottleneckByDeviation(BottleneckFolded):
+    """Adds epsilon to the deviation."""
+
+    def normed(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / (torch.sqrt(norm.running_var) + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        return conv(x) * scale[:, None, None] + shift[:, None, None]
+
+
+@pair(x="b 8 n m", tight=True)
+def epsilon_beside_the_folded_deviation() -> Sides:
+    """A batch norm adds epsilon to the variance."""
+    return Bottleneck, BottleneckByDeviation
+
+
+class ExciteByMaximum(SqueezeExciteByLinear):
+    """Squeezes by the largest value."""
+
+    def pooled(self, x: Tensor) -> Tensor:
+        return x.amax((2, 3))
+
+
+@pair(x="b 8 n m")
+def squeezed_by_the_maximum() -> Sides:
+    """Adaptive average pooling takes means."""
+    return SqueezeExcite, ExciteByMaximum
+
+
+class PooledByMeans(UpAndDownByViews):
+    """Pools by means."""
+
+    def pooled(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+
+@pair(x="b 3 2*n 2*m")
+def u_net_pooled_by_means() -> Sides:
+    """The largest of a window is not its mean."""
+    return UpAndDown, PooledByMeans
+
+
+class SkippedFirst(UpAndDown):
+    """Joins what was skipped in front of what comes up."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = F.relu(self.enter(x))
+        up = self.up(F.relu(self.middle(F.max_pool2d(skipped, 2))))
+        return self.leave(torch.cat([skipped, up], dim=1))
+
+
+@pair(x="b 3 2*n 2*m")
+def u_net_joined_in_another_order() -> Sides:
+    """The kernel meets channels in the order in which they are joined."""
+    return UpAndDown, SkippedFirst
+
+
+class ModulatedWithoutOne(Modulated):
+    """Scales by what the condition says, and not by one more."""
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(F.silu(c)).unsqueeze(1).chunk(3, dim=2)
+        y = self.norm(x) * scale + shift
+        return x + gate * self.down(F.gelu(self.up(y), approximate="tanh"))
+
+
+@pair(x="b n 8", c="b 8")
+def modulation_without_the_one() -> Sides:
+    """A scale of 0 leaves the norm as it is."""
+    return Modulated, ModulatedWithoutOne
+
+
+class CausalDecoding(CachedDecoding):
+    """Keeps the flag of the prefill."""
+
+    causal = True
+
+
+@pair(past="b n 8", x="b 1 8")
+def decoding_with_the_causal_flag() -> Sides:
+    """A causal mask of one row sees the first key alone."""
+    return Prefill, CausalDecoding
+
+
+class PrefillOneBehind(ChunkedPrefill):
+    """Its mask hides a row from itself."""
+
+    diagonal = -1
+
+
+@pair(past="b n 8", x="b m 8")
+def chunk_one_key_behind() -> Sides:
+    """Row i of a chunk sees the keys up to n + i."""
+    return Prefill, PrefillOneBehind
+
+
+class PooledBeforeTheLayer(PointPool):
+    """Takes the largest before the last layer on points."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.conv1(x.mT)).amax(2, keepdim=True)
+        return self.fc(self.conv2(h)[..., 0]).log_softmax(-1)
+
+
+@pair(x="b n 3")
+def points_pooled_before_the_layer() -> Sides:
+    """A layer whose weights may be negative does not keep the order."""
+    return PointPool, PooledBeforeTheLayer
+
+
+class PatchesByColumns(ClassTokenByLinear):
+    """Counts patches column by column."""
+
+    order = (0, 4, 2, 1, 3, 5)
+
+
+@pair(x="b 3 8 8")
+def patches_counted_by_columns() -> Sides:
+    """A flattened image counts row by row."""
+    return ClassToken, PatchesByColumns
+
+
+@pair(x="b c n m", weight="c", bias="c", mean="c", logs="c", kernel="o c 3 3")
+def batch_norm_before_a_margin() -> Sides:
+    """Where a margin of zeros meets the kernel there is no shift."""
+
+    def left(
+        x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, logs: Tensor, kernel: Tensor
+    ) -> Tensor:
+        return F.conv2d(F.batch_norm(x, mean, logs.exp(), weight, bias), kernel, padding=1)
+
+    def right(
+        x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, logs: Tensor, kernel: Tensor
+    ) -> Tensor:
+        scale = weight * torch.rsqrt(logs.exp() + 1e-5)
+        shift = kernel.sum((2, 3)) @ (bias - mean * scale)
+        return F.conv2d(x, kernel * scale[:, None, None], padding=1) + shift[:, None, None]
+
+    return left, right
+
+
+@pair(t="b")
+def timestep_rates_over_one_less() -> Sides:
+    """Rates go down to 1/10000 over the half, or over one less than it."""
+
+    def left(t: Tensor) -> Tensor:
+        rates = torch.exp(-math.log(10000) * torch.arange(4, dtype=t.dtype) / 4)
+        return (t[:, None] * rates).sin()
+
+    def right(t: Tensor) -> Tensor:
+        rates = torch.exp(-math.log(10000) * torch.arange(4, dtype=t.dtype) / 3)
+        return (t[:, None] * rates).sin()
+
+    return left, right
+
+
+@pair(x="b 2*h 2*w c", w="o 4*c")
+def patches_merged_in_another_order() -> Sides:
+    """Swin's parts count rows first."""
+
+    def left(x: Tensor, w: Tensor) -> Tensor:
+        parts = [x[:, i::2, j::2] for j in range(2) for i in range(2)]
+        return F.linear(torch.cat(parts, dim=-1), w)
+
+    def right(x: Tensor, w: Tensor) -> Tensor:
+        b, h, width, c = x.shape
+        blocks = x.reshape(b, h // 2, 2, width // 2, 2, c).permute(0, 1, 3, 2, 4, 5)
+        return blocks.flatten(3) @ w.T
+
+    return left, right
+
+
+@pair(x="b n 2*d", q="o 2*d", scale="o 2")
+def scales_of_groups_interleaved() -> Sides:
+    """A group is a run of inputs, not every second one."""
+
+    def left(x: Tensor, q: Tensor, scale: Tensor) -> Tensor:
+        return F.linear(x, (q.view(q.shape[0], 2, -1) * scale[:, :, None]).flatten(1))
+
+    def right(x: Tensor, q: Tensor, scale: Tensor) -> Tensor:
+        return F.linear(x, (q.view(q.shape[0], -1, 2) * scale[:, None, :]).flatten(1))
+
+    return left, right
+
+
+@pair(q="b h 3 d", k="b h 3 d", v="b h 3 e", gate="b h 3")
+def retention_that_fades_what_it_adds() -> Sides:
+    """A step's gate fades what was there before it."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
+        until = F.logsigmoid(gate).cumsum(-1)
+        decay = torch.exp(until[..., :, None] - until[..., None, :]).tril()
+        return (q @ k.mT * decay) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
+        state, out = torch.zeros(()), []
+        for t in range(3):
+            state = state + k[:, :, t, :, None] * v[:, :, t, None]
+            state = torch.sigmoid(gate[:, :, t, None, None]) * state
+            out.append((q[:, :, t, None] @ state)[:, :, 0])
+        return torch.stack(out, dim=2)
+
+    return left, right
+
+
+@pair(i="b d", f="b d", z="b d", c="b d", n="b d", m="b d")
+def stabiliser_of_the_old_state_forgotten() -> Sides:
+    """The old state is scaled by exp(−m)."""
+
+    def left(i: Tensor, f: Tensor, z: Tensor, c: Tensor, n: Tensor, m: Tensor) -> Tensor:
+        kept, new = torch.sigmoid(f) * torch.exp(m), torch.exp(i)
+        return (kept * c + new * torch.tanh(z)) / (kept * n + new)
+
+    def right(i: Tensor, f: Tensor, z: Tensor, c: Tensor, n: Tensor, m: Tensor) -> Tensor:
+        forget = F.logsigmoid(f)
+        larger = torch.maximum(forget + m, i)
+        kept, new = torch.exp(forget - larger), torch.exp(i - larger)
+        return (kept * c + new * torch.tanh(z)) / (kept * n + new)
+
+    return left, right
+
+
+@pair(x="b n n d", y="b n n d")
+def triangles_the_other_way() -> Sides:
+    """Outgoing edges meet at the second index, incoming ones at the first."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return torch.einsum("bikd,bjkd->bijd", x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return torch.einsum("bkid,bkjd->bijd", x, y)
+
+    return left, right
+
+
+@pair(new="n", old="n", gain="n")
+def larger_of_the_clipped_ratios() -> Sides:
+    """The clipped objective is the smaller of the two."""
+
+    def left(new: Tensor, old: Tensor, gain: Tensor) -> Tensor:
+        ratio = torch.exp(new - old)
+        return -torch.min(ratio * gain, torch.clamp(ratio, 0.8, 1.2) * gain).mean()
+
+    def right(new: Tensor, old: Tensor, gain: Tensor) -> Tensor:
+        ratio = torch.exp(new - old)
+        return -torch.max(ratio * gain, torch.clamp(ratio, 0.8, 1.2) * gain).mean()
+
+    return left, right

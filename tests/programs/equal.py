@@ -1,8 +1,8 @@
 """Pairs of programs that are the same function for all sizes, as users write them.
 
 ``PAIRS`` needs contractions, views, pointwise functions, reductions, masks by comparison,
-windows by affine indices, and the definitions of softmax, the norms and attention.  ``LATER``
-needs more of the operators that vision and language models export.
+windows by affine indices, the definitions of softmax, the norms and attention, and the operators
+that vision and language models export.
 
 Roots of sizes are mostly written ``d ** 0.5``: ``math.sqrt(d)``, like what is at the end of the
 file, makes plain ``torch.export`` fix a size that the pair leaves open.
@@ -22,9 +22,7 @@ from torch import Tensor
 from . import Pair, Sides, collector
 
 PAIRS: list[Pair] = []
-LATER: list[Pair] = []
 pair = collector(PAIRS)
-later = collector(LATER)
 
 
 # Common definitions
@@ -3025,7 +3023,7 @@ def causal_linear_attention_in_chunks() -> Sides:
     return left, right
 
 
-# Later: operators beyond the first set
+# Operators of vision and language models
 
 
 @pair(x="b n 2*d", cos="n d", sin="n d")
@@ -3135,7 +3133,7 @@ def conv2d_as_unfold_and_matmul() -> Sides:
     return left, right
 
 
-@later(x="b 2*c n+2", w="2*o c 3")
+@pair(x="b 2*c n+2", w="2*o c 3")
 def grouped_convolution_is_two_convolutions() -> Sides:
     """Two groups: each half of the channels has its own kernels."""
 

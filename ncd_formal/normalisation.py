@@ -23,7 +23,8 @@ out of them, and bound axes are named by what they bind, so that contractions in
 With ``witness``, a masked sum of positive numbers of which one is left is at least the least of
 them: a form whose facts say that the sum is positive.  With ``parts``, quotients by sums are
 divided out, maxima and absolute values are written with positive parts max(0, a), and tanh with an
-exponential.
+exponential.  With ``signs``, what comparisons decide is arithmetic on whether 0 < a and a = 0, and
+functions of it are chosen by these truth values: pieces that meet at a boundary become one form.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Normaliser:
         contract: bool = False,
         witness: bool = False,
         parts: bool = False,
+        signs: bool = False,
         budget: int = 200_000,
         known: Mapping[Term, Term] = _NOTHING,
     ) -> None:
@@ -105,6 +107,7 @@ class Normaliser:
         self.contract = contract
         self.witness = witness
         self.parts = parts
+        self.signs = signs
         self.budget = budget
         self.normal: dict[Term, Term] = {}
         self.known = known
@@ -353,6 +356,12 @@ class Normaliser:
             return "boolean-contradiction-left"
         if f.op == g.op == "Exp" and _scaled(f.children[0])[1] is _scaled(g.children[0])[1]:
             return "exp-collect"
+        if self.parts and f.op == "Exp" and g.op == "Inverse" and g.children[0].op == "Exp":
+            (weight,) = g.children
+            if _scaled(f.children[0])[1] is _scaled(weight.children[0])[1]:
+                return "exp-cancel"
+        if self.signs and f is not g and _is_sign(f) and _is_sign(g) and _part(f) is _part(g):
+            return "signs"
         if f is g:
             if self.judge.facts.holds("boolean", f):
                 return "boolean-idempotent"
@@ -370,11 +379,17 @@ class Normaliser:
             return self.apply(name, a=f.args[0], b=g.args[0])
         if name == "inverse-cancel":
             return self.apply(name, a=f)
+        if name == "signs":
+            return self._signs_meet(f, g)
         if name.endswith("-left"):
             self.apply("mul-comm", a=f, b=g)
             return self.apply(name.removesuffix("-left"), a=g)
-        if name == "exp-collect":
+        if name in {"exp-collect", "exp-cancel"}:
             s, t = f.children[0], g.children[0]
+            if name == "exp-cancel":
+                # 1/exp(a) = exp(−a)
+                t = self.mul(MINUS_ONE, t.children[0])
+                self.exp(t)
             total = self._collect(s, t)
             if total is None:
                 return None
@@ -432,6 +447,11 @@ class Normaliser:
             cancelled = self._cancel_shift(shift, factors)
             if cancelled is not None:
                 return cancelled
+        for zero in factors if self.signs else ():
+            if _is_sign(zero) and zero.op == "Equal":
+                settled = self._at_boundary(zero, factors)
+                if settled is not None:
+                    return settled
         return self._divided(factors) or product
 
     def _divided(self, factors: list[Term]) -> Term | None:
@@ -577,6 +597,7 @@ class Normaliser:
         first, second = total.children
         truth = second.children[-1] if second.op == "Mul" else None
         complement = first is ONE and truth is not None and second is mul(MINUS_ONE, truth)
+        complement = complement and not (self.signs and truth is not None and _is_sign(truth))
         if complement and truth is not None and self.allows("not-boolean", a=truth):
             self.apply("not-boolean", a=truth)
             return self.negation(truth)
@@ -649,7 +670,7 @@ class Normaliser:
                 x = divisors[0]
                 self.apply("inverse-clear", a=a, x=x)
                 return self.mul(x, self.inverse(self._spread(x, a)))
-        return inverse(a)
+        return self._by_sign("select-inverse", a, self.inverse) or inverse(a)
 
     def _spread(self, factor: Term, total: Term) -> Term:
         """A factor times a sum, written out."""
@@ -687,7 +708,7 @@ class Normaliser:
             (scaled,) = under.children
             positive = self._mul(*scaled.children)
             return self.inverse(self.exp(positive))
-        return exp(a)
+        return self._by_sign("select-exp", a, self.exp) or exp(a)
 
     def log_of(self, a: Term) -> Term:
         """log of a product is a sum."""
@@ -701,7 +722,20 @@ class Normaliser:
         if a.op == "Mul" and self.allows("log-mul", a=a.children[0], b=a.children[1]):
             self.apply("log-mul", a=a.children[0], b=a.children[1])
             return self.add(*map(self.log_of, a.children))
-        return term("Log", a)
+        divided = self._by_sign("select-log", a, self.log_of)
+        if divided is None and self.parts and a.op == "Add":
+            divisors = (
+                factor.children[0]
+                for summand in _summands(a)
+                for factor in factors_of(summand)
+                if factor.op == "Inverse" and self.allows("log-clear", x=factor.children[0], a=a)
+            )
+            x = next(divisors, None)
+            if x is not None:
+                self.apply("log-clear", x=x, a=a)
+                cleared = self.log_of(self._spread(x, a))
+                return self.add(cleared, self.mul(MINUS_ONE, self.log_of(x)))
+        return divided or term("Log", a)
 
     def sqrt(self, a: Term) -> Term:
         """The root of a product is the product of the roots."""
@@ -721,7 +755,7 @@ class Normaliser:
             if self.allows("sqrt-mul", a=head, b=rest):
                 self.apply("sqrt-mul", a=head, b=rest)
                 return self.mul(self.sqrt(head), self.sqrt(rest))
-        return term("Sqrt", a)
+        return self._by_sign("select-sqrt", a, self.sqrt) or term("Sqrt", a)
 
     def function(self, name: str, a: Term) -> Term:
         """A function by its name; tanh by an exponential where it is written in parts."""
@@ -748,6 +782,9 @@ class Normaliser:
 
     def maximum(self, a: Term, b: Term) -> Term:
         """The larger of two, as a sorted comb without repetition, or with a positive part."""
+        if self.signs and self.real(a) and self.real(b):
+            self.back("select-larger", a=a, b=b)
+            return self.select(self.less(a, b), b, a)
         if self.parts and self.real(a) and self.real(b):
             return self._above(a, b)
         if a.op == "Maximum":
@@ -885,6 +922,14 @@ class Normaliser:
             return self.apply("not-true" if a is ONE else "not-false")
         if a.op == "Not" and self.allows("not-not", a=a.children[0]):
             return self.apply("not-not", a=a.children[0])
+        if self.allows("not-nonzero", a=a):
+            return self.apply("not-nonzero", a=a)
+        if self.signs and _is_sign(a) and self.judge.facts.holds("boolean", a):
+            self.back("not-boolean", a=a)
+            return self.add(ONE, self.mul(MINUS_ONE, a))
+        if self.signs and self._sign_in(a) is not None:
+            self.apply("not-select", a=a)
+            return self.select(a, ZERO, ONE)
         return term("Not", a)
 
     def both(self, a: Term, b: Term) -> Term:
@@ -892,6 +937,9 @@ class Normaliser:
         if self.allows("and-boolean", a=a, b=b):
             self.apply("and-boolean", a=a, b=b)
             return self.mul(a, b)
+        if self._has_signs(a, b) and self.allows("and-select", a=a, b=b):
+            self.apply("and-select", a=a, b=b)
+            return self.select(a, self.select(b, ONE, ZERO), ZERO)
         return term("And", a, b)
 
     def either(self, a: Term, b: Term) -> Term:
@@ -899,10 +947,15 @@ class Normaliser:
         if self.allows("or-boolean", a=a, b=b):
             self.apply("or-boolean", a=a, b=b)
             return self.negation(self.mul(self.negation(a), self.negation(b)))
+        if self._has_signs(a, b) and self.allows("or-select", a=a, b=b):
+            self.apply("or-select", a=a, b=b)
+            return self.select(a, ONE, self.select(b, ONE, ZERO))
         return term("Or", a, b)
 
     def equal(self, a: Term, b: Term) -> Term:
         """Equality of values, where it is decided."""
+        if a is b and self.allows("equal-self", a=a):
+            return self.apply("equal-self", a=a)
         if a.op == "Select" and b.op in {"Constant", "NegativeInfinity"}:
             c, then, otherwise = a.children
             self.apply("select-equal", c=c, a=then, b=otherwise, d=b)
@@ -924,11 +977,16 @@ class Normaliser:
                 axis, body = str(a.args[1]), a.children[1]
                 self.apply("equal-infinity-max", x=axis, a=body)
                 return self.reduce(term("All"), axis, self.equal(body, b))
-        if b is ZERO and self.judge.facts.holds("boolean", a):
+        if b is ZERO and (
+            self.judge.facts.holds("boolean", a) or self.judge.facts.holds("nonzero", a)
+        ):
             self.apply("equal-zero", a=a)
             return self.negation(a)
         if b is ONE and self.allows("equal-one", a=a):
             return self.apply("equal-one", a=a)
+        if self.signs and self._is_quantity(a) and self._is_quantity(b):
+            self.apply("equal-difference", a=a, b=b)
+            return self._is_zero(self.add(a, self.mul(MINUS_ONE, b)))
         if a.digest > b.digest and b.op not in {"Constant", "NegativeInfinity"}:
             return self.apply("equal-comm", a=a, b=b)
         return term("Equal", a, b)
@@ -938,7 +996,52 @@ class Normaliser:
         if a is NEGATIVE_INFINITY:
             self.apply("less-infinity", a=b)
             return self.negation(self.equal(b, a))
-        return term("Less", a, b)
+        if a is b and self.allows("less-self", a=a):
+            return self.apply("less-self", a=a)
+        if a.op == "Abs":
+            (inner,) = a.children
+            self.apply("less-abs", a=inner, b=b)
+            return self.mul(self.less(inner, b), self.less(self.mul(MINUS_ONE, inner), b))
+        if b.op == "Abs":
+            (inner,) = b.children
+            self.apply("abs-less", a=inner, b=a)
+            return self.either(self.less(a, inner), self.less(a, self.mul(MINUS_ONE, inner)))
+        compared = self._less_index(a, b)
+        if compared is None and self.signs and self._is_quantity(a) and self._is_quantity(b):
+            self.apply("less-difference", a=a, b=b)
+            return self._is_positive(self.add(b, self.mul(MINUS_ONE, a)))
+        return compared or term("Less", a, b)
+
+    def _less_index(self, a: Term, b: Term) -> Term | None:
+        """A comparison of sums of indices and whole numbers, as one of sizes."""
+        p, q = self._as_index(a), self._as_index(b)
+        if p is None or q is None or (p.constant is not None and q.constant is not None):
+            return None
+        for side, index in ((a, p), (b, q)):
+            if side is not self(term("Index", str(index))):
+                return None
+        less = self.apply("less-index", p=str(p), q=str(q))
+        return self.predicate(str(less.args[0]))
+
+    @staticmethod
+    def _as_index(a: Term) -> Polynomial | None:
+        """The polynomial that a normal form is, where it is one of indices and whole numbers."""
+        total = size(0)
+        for summand in _summands(a):
+            value = size(1)
+            for factor in factors_of(summand):
+                if factor.op == "Index":
+                    value = value * size(str(factor.args[0]))
+                elif factor.op == "Constant":
+                    number = factor.args[0]
+                    assert isinstance(number, Fraction)
+                    if number.denominator != 1:
+                        return None
+                    value = value * size(number.numerator)
+                else:
+                    return None
+            total = total + value
+        return total
 
     def select(self, c: Term, a: Term, b: Term) -> Term:
         """A choice between numbers is arithmetic; against −∞ it keeps −∞ last."""
@@ -948,6 +1051,14 @@ class Normaliser:
             return self.apply("select-true", c=c.args[0], a=a, b=b)
         if a is b and self.allows("select-same", c=c, a=a):
             return self.apply("select-same", c=c, a=a)
+        if self.signs and not _is_sign(c) and (p := self._sign_in(c)) is not None:
+            cases = self._cases_of(p, c)
+            if cases is not None:
+                self.apply("select-select", c=p, a=cases[0], b=cases[1], d=a, e=b)
+                return self.select(p, *(self.select(case, a, b) for case in cases))
+        if self.signs and self.allows("select-boolean", c=c, a=a, b=b):
+            self.apply("select-boolean", c=c, a=a, b=b)
+            return self.add(self.mul(c, a), self.mul(self.negation(c), b))
         if c.op == "Less" and (b, a) == c.children:
             self.apply("select-larger", a=b, b=a)
             return self.maximum(b, a)
@@ -967,6 +1078,174 @@ class Normaliser:
             self.back("select-not", c=c, a=b, b=a)
             return self.select(self.negation(c), b, a)
         return select(c, a, b)
+
+    # Signs ------------------------------------------------------------------------------------
+
+    def _is_quantity(self, a: Term) -> bool:
+        """Whether a number is one of a continuum, and not an index or a truth value."""
+        if a.op in {"Constant", "Index"}:
+            return a.op == "Constant"
+        return self.real(a) and not self.judge.facts.holds("boolean", a)
+
+    def _has_signs(self, *terms: Term) -> bool:
+        return self.signs and any(self._sign_in(a) is not None for a in terms)
+
+    def _sign_in(self, a: Term) -> Term | None:
+        """The first of the signs that are factors of summands, by which a term is chosen."""
+        if not self.signs:
+            return None
+        signs = {f for s in _summands(a) for f in factors_of(s) if _is_sign(f)}
+        signs = {f for f in signs if self.judge.facts.holds("boolean", f)}
+        return min(signs, key=_factor_key, default=None)
+
+    def _cases_of(self, sign: Term, a: Term) -> tuple[Term, Term] | None:
+        """What a sum is where a sign in it holds and where it does not: it is their choice."""
+        then, otherwise = ZERO, ZERO
+        for summand in _summands(a):
+            factors = list(factors_of(summand))
+            if sign in factors:
+                factors.remove(sign)
+                then = self.add(then, product_of(factors) if factors else ONE)
+            else:
+                then, otherwise = self.add(then, summand), self.add(otherwise, summand)
+        if not self.allows("select-boolean", c=sign, a=then, b=otherwise):
+            return None
+        self.apply("select-boolean", c=sign, a=then, b=otherwise)
+        whole = self.add(self.mul(sign, then), self.mul(self.negation(sign), otherwise))
+        return (then, otherwise) if whole is a else None
+
+    def _by_sign(self, law: str, a: Term, function: Callable[[Term], Term]) -> Term | None:
+        """A function of what a sign decides, chosen by the sign."""
+        sign = self._sign_in(a)
+        cases = sign and self._cases_of(sign, a)
+        if not sign or not cases:
+            return None
+        self.apply(law, c=sign, a=cases[0], b=cases[1])
+        return self.select(sign, *map(function, cases))
+
+    def _is_positive(self, d: Term) -> Term:
+        """0 < d, with the first number of d made 1 and constants and signs decided."""
+        if d is ZERO:
+            return self.apply("less-self", a=ZERO)
+        if self.allows("less-positive", a=d):
+            return self.apply("less-positive", a=d)
+        sign = self._sign_in(d)
+        cases = sign and self._cases_of(sign, d)
+        if sign and cases:
+            self.apply("select-less", d=ZERO, c=sign, a=cases[0], b=cases[1])
+            return self.select(sign, *map(self._is_positive, cases))
+        number = _first_number(d)
+        if abs(number) != 1:
+            scale, part = constant(abs(number)), self.mul(constant(1 / abs(number)), d)
+            self.mul(scale, part)
+            self.apply("less-scale", c=scale, a=part)
+            return self._is_positive(part)
+        factors = list(factors_of(d))
+        positive = [f for f in factors if self.judge.facts.holds("positive", f)]
+        if positive:
+            rest = product_of([f for f in factors if f not in positive])
+            self._mul(product_of(positive), rest)
+            self.apply("less-scale", c=product_of(positive), a=rest)
+            return self._is_positive(rest)
+        if number == -1:
+            opposite = self.mul(MINUS_ONE, d)
+            self.mul(MINUS_ONE, opposite)
+            self.apply("less-opposite", a=opposite)
+            either = self.add(self._is_positive(opposite), self._is_zero(opposite))
+            return self.add(ONE, self.mul(MINUS_ONE, either))
+        if d.op == "Add" and d.children[0] is MINUS_ONE and d.children[1].op == "Exp":
+            (exponent,) = d.children[1].children
+            self.apply("less-exp", a=exponent)
+            return self._is_positive(exponent)
+        return term("Less", ZERO, d)
+
+    def _is_zero(self, d: Term) -> Term:
+        """d = 0, with the first number of d made 1 and constants and signs decided."""
+        if d is ZERO:
+            return self.apply("equal-self", a=ZERO)
+        if self.allows("not-nonzero", a=d):
+            self.apply("equal-zero", a=d)
+            return self.apply("not-nonzero", a=d)
+        sign = self._sign_in(d)
+        cases = sign and self._cases_of(sign, d)
+        if sign and cases:
+            self.apply("select-equal", c=sign, a=cases[0], b=cases[1], d=ZERO)
+            return self.select(sign, *map(self._is_zero, cases))
+        number = _first_number(d)
+        if number != 1:
+            scale, part = constant(number), self.mul(constant(1 / number), d)
+            self.mul(scale, part)
+            self.apply("equal-scale", c=scale, a=part)
+            return self._is_zero(part)
+        factors = list(factors_of(d))
+        nonzero = [f for f in factors if self.judge.facts.holds("nonzero", f)]
+        if nonzero:
+            rest = product_of([f for f in factors if f not in nonzero])
+            self._mul(product_of(nonzero), rest)
+            self.apply("equal-scale", c=product_of(nonzero), a=rest)
+            return self._is_zero(rest)
+        if d.op == "Add" and d.children[0] is MINUS_ONE and d.children[1].op == "Exp":
+            (exponent,) = d.children[1].children
+            self.apply("equal-one-exp", a=exponent)
+            return self._is_zero(exponent)
+        return term("Equal", d, ZERO)
+
+    def _signs_meet(self, f: Term, g: Term) -> Term:
+        """Two signs of what differs by a number, as the one that settles the other."""
+        (a, c), (b, d) = _signed(f), _signed(g)
+        if (f.op == "Less" and g.op == "Equal") or (f.op == g.op == "Less" and c > d):
+            self.apply("mul-comm", a=f, b=g)
+            (a, c), (b, d), f, g = (b, d), (a, c), g, f
+        above = constant(d - c)
+        self.add(above, a)
+        if f.op == "Less":
+            return self.apply("less-less", a=a, c=d - c)
+        if g.op == "Less":
+            self.apply("equal-less", a=a, c=above)
+            return self.mul(f, self._is_positive(above))
+        self.apply("equal-equal", a=a, c=above)
+        return self.mul(f, self._is_zero(above))
+
+    def _at_boundary(self, zero: Term, factors: list[Term]) -> Term | None:
+        """A product with whether d = 0, where other factors are what they are at d = 0."""
+        d = zero.children[0]
+        summands = list(_summands(d))
+        lead = max(summands, key=_degree)
+        number, monomial = _scaled(lead)
+        rest = _sum_comb([s for s in summands if s is not lead]) if len(summands) > 1 else ZERO
+        others = list(factors)
+        others.remove(zero)
+        chosen = list(factors_of(monomial))
+        if all(others.count(f) >= chosen.count(f) for f in chosen):
+            for f in chosen:
+                others.remove(f)
+            self._add(lead, rest)
+            self.apply("equal-factor", a=lead, b=rest)
+            there = self.mul(zero, self.mul(MINUS_ONE, rest))
+            scale = product_of([constant(1 / number), *others])
+            self._mul(scale, self._mul(zero, lead))
+            return self.mul(scale, there)
+        for f in others:
+            weight = f.children[0] if f.op == "Inverse" else f
+            if weight.op != "Exp" or _scaled(weight.children[0])[1] is not monomial:
+                continue
+            share = _scaled(weight.children[0])[0] / number * (1 if weight is f else -1)
+            # exp(share·lead) = exp(share·d)·exp(−share·rest), and the first is 1 where d = 0.
+            whole, part = self.mul(constant(share), d), self.mul(constant(-share), rest)
+            self.exp(self.add(whole, part))
+            self.apply("exp-add", a=whole, b=part)
+            self.apply("equal-exp", a=d, c=constant(share))
+            there = self.exp(part)
+            self.back("mul-assoc", a=zero, b=exp(whole), c=exp(part))
+            remaining = list(others)
+            remaining.remove(f)
+            settled = self.mul(zero, there)
+            if not remaining:
+                self._mul(zero, f)
+                return settled
+            self._mul(product_of(remaining), self._mul(zero, f))
+            return self.mul(product_of(remaining), settled)
+        return None
 
     # Reductions -------------------------------------------------------------------------------
 
@@ -992,6 +1271,8 @@ class Normaliser:
             return self._sum(axis, body)
         if monoid is MAX:
             return self._max(axis, body)
+        if monoid.op == "All" and (settled := self._self_equal(axis, body)) is not None:
+            return settled
         result = self._sort_axes(monoid, axis, body)
         return self.known.get(result, result)
 
@@ -1004,6 +1285,23 @@ class Normaliser:
         for w in ("0", str(extent - 1), *sorted(body.axes - {axis})):
             if self.allows(law, a=body, x=axis, w=w):
                 return self.apply(law, a=body, x=axis, w=w)
+        return None
+
+    def _self_equal(self, axis: str, body: Term) -> Term | None:
+        """That all hold as false, where one does not at an index that makes two sides equal."""
+        extent = self.judge.context.axes[axis]
+        equalities = [n for n in subterms(body) if n.op == "Equal" and axis in n.axes]
+        for w in ("0", str(extent - 1), *sorted(body.axes - {axis})) if equalities else ():
+            try:
+                moved = [substitute(n, {axis: size(w)}).children for n in equalities]
+            except ValueError:  # the index is bound inside
+                continue
+            if not any(a is b for a, b in moved) or not self.allows("all-index", a=body, x=axis):
+                continue
+            c, both, _ = self.apply("all-index", a=body, x=axis, w=w).children
+            if self(c) is ONE and self(both.children[0]) is ZERO:
+                self.apply("select-true", c=Fraction(1), a=both, b=both.children[1])
+                return self.apply("mul-zero", a=both.children[1])
         return None
 
     def _is_short(self, monoid: Term, axis: str) -> bool:
@@ -1343,7 +1641,34 @@ def _factor_key(f: Term) -> tuple[int, str, int]:
     if base.op == "Exp":
         # Powers of one exponential stand together.
         return 1, "exp " + _scaled(base.children[0])[1].digest, rank
+    if _is_sign(base):
+        # Signs of what differs by a number stand together.
+        return 1, f"sign {_part(base).digest} {base.digest}", rank
     return 1, base.digest, rank
+
+
+def _is_sign(a: Term) -> bool:
+    """Whether a truth value is 0 < d or d = 0."""
+    return (a.op == "Less" and a.children[0] is ZERO) or (a.op == "Equal" and a.children[1] is ZERO)
+
+
+def _signed(sign: Term) -> tuple[Term, Fraction]:
+    """What a sign is of, and the number that is added in it."""
+    d = sign.children[sign.op == "Less"]
+    number = d.children[0].args[0] if d.op == "Add" and d.children[0].op == "Constant" else 0
+    assert isinstance(number, int | Fraction)
+    return d, Fraction(number)
+
+
+def _part(sign: Term) -> Term:
+    """What a sign is of, but for the number that is added in it."""
+    d, number = _signed(sign)
+    return d.children[1] if number else d
+
+
+def _first_number(d: Term) -> Fraction:
+    """The number of the first summand that is not one, or the number that d is."""
+    return _scaled(next((s for s in _summands(d) if s.op != "Constant"), mul(d, ONE)))[0]
 
 
 def _scaled(a: Term) -> tuple[Fraction, Term]:

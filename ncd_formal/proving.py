@@ -41,6 +41,9 @@ Effort = Literal["normal", "written out", "search"]
 EXPAND_STEPS = 5_000
 """Steps that writing out sums may take."""
 
+SIGN_STEPS = 20_000
+"""Steps that writing out what comparisons decide may take."""
+
 FEW_CASES = 8
 """Indices of short free axes, all together, that are tried one by one."""
 
@@ -192,6 +195,7 @@ class Proof:
             unroll: bool = False,
             contract: bool = False,
             parts: bool = False,
+            signs: bool = False,
         ) -> Normaliser:
             return Normaliser(
                 self.judge,
@@ -200,14 +204,15 @@ class Proof:
                 unroll,
                 contract=contract,
                 parts=parts,
-                budget=EXPAND_STEPS,
+                signs=signs,
+                budget=SIGN_STEPS if signs else EXPAND_STEPS,
                 known=known,
             )
 
-        def in_parts() -> None:
-            normalise = written_out("all", parts=True)
+        def in_parts(signs: bool = False) -> None:
+            normalise = written_out("all", parts=True, signs=signs)
             for a, b in goals:
-                if _has_parts(a, b) and not self.closure.equal(a, b):
+                if _has_parts(a, b, signs=signs) and not self.closure.equal(a, b):
                     self.closure.equal(normalise(a), normalise(b))
 
         def in_form(normalise: Normaliser) -> None:
@@ -230,6 +235,7 @@ class Proof:
             lambda: in_form(written_out("all", unroll=True)),
             lambda: by_index(written_out("all", unroll=True)),
             in_parts,
+            lambda: in_parts(signs=True),
         )
         for strategy in strategies[:3] if effort == "normal" else strategies:
             try:
@@ -312,9 +318,14 @@ def short_axes(context: Context, *roots: Term) -> list[str]:
     return found
 
 
-def _has_parts(*roots: Term) -> bool:
-    """Whether there is something that is written in parts: a quotient, an extreme of two, tanh."""
-    written = {"Inverse", "Abs", "Maximum", "Minimum"}
+def _has_parts(*roots: Term, signs: bool = False) -> bool:
+    """Whether there is something that is written in parts: a quotient, an extreme of two, tanh.
+
+    With ``signs``, something that depends on a comparison.
+    """
+    written = {"Abs", "Maximum", "Minimum", "Less" if signs else "Inverse", "Log"}
+    if signs:
+        return any(n.op in written for n in subterms(*roots))
     return any(
         n.op in written or (n.op == "Function" and n.args[0] == "tanh") for n in subterms(*roots)
     )

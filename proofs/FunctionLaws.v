@@ -374,3 +374,163 @@ Lemma sound_equal_one : law_sound law_equal_one.
 Proof. by_value vequal_one. Qed.
 Lemma sound_equal_infinities : law_sound law_equal_infinities.
 Proof. open_path p. reflexivity. Qed.
+
+(* Comparisons as truth values ---------------------------------------------------------------- *)
+
+(* Cases on every value in sight, on truth values and on decisions, then arithmetic. *)
+Ltac comparisons := intros;
+  repeat match goal with x : value |- _ => destruct x end; cbn in *; try contradiction; try reflexivity;
+  repeat (unfold truth, less, is_zero in *; cbn in *; decide_reals; cbn in *);
+  try reflexivity; try lra; try (f_equal; lra).
+
+Lemma vequal_self x : defined x -> vequal x x = Fin 1.
+Proof. comparisons. Qed.
+Lemma vnot_nonzero x : nonzero x -> vnot x = Fin 0.
+Proof. comparisons. Qed.
+Lemma vless_difference x y : no_infinity x ->
+  vless x y = vless (Fin 0) (vadd y (vmul (Fin (-1)) x)).
+Proof. comparisons. Qed.
+Lemma vless_scale c x : positive c -> vless (Fin 0) (vmul c x) = vless (Fin 0) x.
+Proof.
+  destruct c as [c| |]; cbn [positive]; try contradiction. intros H. comparisons; exfalso.
+  - match goal with N : ~ 0 < r |- _ => apply N end. apply (Rmult_lt_reg_l c); lra.
+  - match goal with N : ~ 0 < c * r |- _ => apply N end. now apply Rmult_lt_0_compat.
+Qed.
+Lemma vless_opposite x : no_infinity x -> vless (Fin 0) (vmul (Fin (-1)) x)
+  = vadd (Fin 1) (vmul (Fin (-1)) (vadd (vless (Fin 0) x) (vequal x (Fin 0)))).
+Proof. comparisons. Qed.
+Lemma vless_positive x : positive x -> vless (Fin 0) x = Fin 1.
+Proof. comparisons. Qed.
+Lemma vequal_difference x y : no_infinity y ->
+  vequal x y = vequal (vadd x (vmul (Fin (-1)) y)) (Fin 0).
+Proof. comparisons. Qed.
+Lemma vequal_scale c x : nonzero c -> no_infinity x ->
+  vequal (vmul c x) (Fin 0) = vequal x (Fin 0).
+Proof.
+  comparisons; exfalso; [apply Rmult_integral in e; tauto | subst; apply n; ring].
+Qed.
+Lemma vless_less c x : 0 < c ->
+  vmul (vless (Fin 0) x) (vless (Fin 0) (vadd (Fin c) x)) = vless (Fin 0) x.
+Proof. comparisons. Qed.
+Lemma vequal_less c x : vmul (vequal x (Fin 0)) (vless (Fin 0) (vadd c x))
+  = vmul (vequal x (Fin 0)) (vless (Fin 0) c).
+Proof. comparisons. Qed.
+Lemma vequal_equal c x : vmul (vequal x (Fin 0)) (vequal (vadd c x) (Fin 0))
+  = vmul (vequal x (Fin 0)) (vequal c (Fin 0)).
+Proof. comparisons. Qed.
+Lemma vequal_factor x y : no_infinity x -> no_infinity y ->
+  vmul (vequal (vadd x y) (Fin 0)) x
+  = vmul (vequal (vadd x y) (Fin 0)) (vmul (Fin (-1)) y).
+Proof. comparisons. Qed.
+Lemma vequal_exp c x : real c -> no_infinity x ->
+  vmul (vequal x (Fin 0)) (vexp (vmul c x)) = vequal x (Fin 0).
+Proof. comparisons. subst. rewrite Rmult_0_r, exp_0. f_equal. ring. Qed.
+Lemma vless_exp x : vless (Fin 0) (vadd (Fin (-1)) (vexp x)) = vless (Fin 0) x.
+Proof.
+  destruct x as [a| |]; cbn; unfold less; decide_reals; try reflexivity; try lra; exfalso.
+  - apply n, exp_lt_inv. rewrite exp_0. lra.
+  - apply exp_increasing in r. rewrite exp_0 in r. lra.
+Qed.
+Lemma vequal_one_exp x : vequal (vadd (Fin (-1)) (vexp x)) (Fin 0) = vequal x (Fin 0).
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; try reflexivity; try lra; exfalso.
+  - apply n, exp_inv. rewrite exp_0. lra.
+  - subst. rewrite exp_0 in n. lra.
+Qed.
+Lemma vminus_neginf : vmul (Fin (-1)) NegInf = Undef.
+Proof. comparisons. Qed.
+Lemma vless_vabs x y : vless (vabs x) y = vmul (vless x y) (vless (vmul (Fin (-1)) x) y).
+Proof.
+  destruct x as [a| |]; [| rewrite vminus_neginf | destruct y; reflexivity].
+  2: { destruct y; cbn; decide_reals; reflexivity. }
+  destruct y as [b| |]; cbn [vless vabs vmul]; rewrite ?vmul_truth; try reflexivity.
+  f_equal. unfold less, Rabs. destruct (Rcase_abs a); decide_reals; try lra; reflexivity.
+Qed.
+Lemma vabs_vless x y : vless y (vabs x) = vor (vless y x) (vless y (vmul (Fin (-1)) x)).
+Proof.
+  destruct x as [a| |]; [| rewrite vminus_neginf | destruct y; reflexivity].
+  2: { destruct y; reflexivity. }
+  destruct y as [b| |]; cbn [vless vabs vmul]; rewrite ?vor_truth; try reflexivity.
+  f_equal. unfold less, Rabs. destruct (Rcase_abs a); decide_reals; try lra; reflexivity.
+Qed.
+Lemma vselect_vselect p x y z w :
+  vselect (vselect p x y) z w = vselect p (vselect x z w) (vselect y z w).
+Proof. destruct p; cbn; decide_reals; reflexivity. Qed.
+Lemma vand_select x y : real y ->
+  vand x y = vselect x (vselect y (Fin 1) (Fin 0)) (Fin 0).
+Proof. comparisons. Qed.
+Lemma vor_select x y : real y ->
+  vor x y = vselect x (Fin 1) (vselect y (Fin 1) (Fin 0)).
+Proof. comparisons. Qed.
+Lemma vnot_select x : vnot x = vselect x (Fin 0) (Fin 1).
+Proof. comparisons. Qed.
+Lemma vlog_clear x c : positive c -> vlog x = vadd (vlog (vmul c x)) (vmul (Fin (-1)) (vlog c)).
+Proof.
+  destruct c as [c| |]; cbn [positive]; try contradiction. intros H.
+  destruct x as [a| |]; cbn; decide_reals; cbn; decide_reals; try reflexivity; try lra; try nra.
+  - f_equal. rewrite ln_mult by assumption. ring.
+Qed.
+
+Lemma sound_equal_self : law_sound law_equal_self.
+Proof. by_value vequal_self. Qed.
+Lemma sound_not_nonzero : law_sound law_not_nonzero.
+Proof. by_value vnot_nonzero. Qed.
+Lemma sound_less_difference : law_sound law_less_difference.
+Proof. by_value vless_difference. Qed.
+Lemma sound_less_scale : law_sound law_less_scale.
+Proof. by_value vless_scale. Qed.
+Lemma sound_less_opposite : law_sound law_less_opposite.
+Proof. by_value vless_opposite. Qed.
+Lemma sound_less_positive : law_sound law_less_positive.
+Proof. by_value vless_positive. Qed.
+Lemma sound_equal_difference : law_sound law_equal_difference.
+Proof. by_value vequal_difference. Qed.
+Lemma sound_equal_scale : law_sound law_equal_scale.
+Proof. by_value vequal_scale. Qed.
+Lemma sound_less_less : law_sound law_less_less.
+Proof. open_path p. now apply vless_less. Qed.
+Lemma sound_equal_less : law_sound law_equal_less.
+Proof. by_value vequal_less. Qed.
+Lemma sound_equal_equal : law_sound law_equal_equal.
+Proof. by_value vequal_equal. Qed.
+Lemma sound_equal_factor : law_sound law_equal_factor.
+Proof. by_value vequal_factor. Qed.
+Lemma sound_equal_exp : law_sound law_equal_exp.
+Proof. by_value vequal_exp. Qed.
+Lemma sound_less_exp : law_sound law_less_exp.
+Proof. by_value vless_exp. Qed.
+Lemma sound_equal_one_exp : law_sound law_equal_one_exp.
+Proof. by_value vequal_one_exp. Qed.
+Lemma sound_less_abs : law_sound law_less_abs.
+Proof. by_value vless_vabs. Qed.
+Lemma sound_abs_less : law_sound law_abs_less.
+Proof. by_value vabs_vless. Qed.
+Lemma sound_less_index : law_sound law_less_index.
+Proof.
+  open_path p. unfold holds. rewrite (K M ok splits). unfold index_at.
+  cbn [index_value eval Minus vless]. f_equal. unfold less.
+  set (a := eval _ _ _). set (b := eval _ _ _).
+  destruct (Rlt_dec _ _) as [L|L].
+  - apply lt_IZR in L. symmetry. apply Z.leb_le. lia.
+  - symmetry. apply Z.leb_gt. apply Rnot_lt_le, le_IZR in L. lia.
+Qed.
+Lemma sound_select_log : law_sound law_select_log.
+Proof. open_path p. now apply (vselect_move vlog). Qed.
+Lemma sound_select_inverse : law_sound law_select_inverse.
+Proof. open_path p. now apply (vselect_move vinv). Qed.
+Lemma sound_select_sqrt : law_sound law_select_sqrt.
+Proof. open_path p. now apply (vselect_move vsqrt). Qed.
+Lemma vless_undef x : vless x Undef = Undef.
+Proof. value_cases. Qed.
+Lemma sound_select_less : law_sound law_select_less.
+Proof. open_path p. apply (vselect_move (vless _)), vless_undef. Qed.
+Lemma sound_select_select : law_sound law_select_select.
+Proof. by_value vselect_vselect. Qed.
+Lemma sound_and_select : law_sound law_and_select.
+Proof. by_value vand_select. Qed.
+Lemma sound_or_select : law_sound law_or_select.
+Proof. by_value vor_select. Qed.
+Lemma sound_not_select : law_sound law_not_select.
+Proof. by_value vnot_select. Qed.
+Lemma sound_log_clear : law_sound law_log_clear.
+Proof. by_value vlog_clear. Qed.

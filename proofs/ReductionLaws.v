@@ -354,6 +354,39 @@ Proof.
   intros i Hi. apply has_boolean. fact_under K.
 Qed.
 
+(* All hold where one does, and all. *)
+Lemma vfold_all_at n f k : (forall i, i < n -> boolean (f i)) -> k < n ->
+  vfold All n f = vmul (f k) (vfold All n f).
+Proof.
+  intros B L. destruct (boolean_cases (f k)) as [b E]; [now apply B|].
+  assert (A : boolean (vfold All n f)).
+  { unfold vfold. rewrite reduce_positive by lia.
+    apply (Red_property _ boolean); [lia | |]; cbn [value_op value_alone].
+    - intros x y Hx Hy. destruct (boolean_cases x Hx) as [c ->], (boolean_cases y Hy) as [d ->].
+      rewrite vand_truth. apply boolean_truth.
+    - intros i Hi. destruct (boolean_cases _ (B i Hi)) as [c ->]. rewrite vand_truth.
+      apply boolean_truth. }
+  destruct (boolean_cases _ A) as [c C]. destruct b.
+  - rewrite C, E, vmul_truth. reflexivity.
+  - rewrite (vfold_settled All n f k false), E, vmul_truth by auto. reflexivity.
+Qed.
+Lemma sound_all_index : law_sound law_all_index.
+Proof.
+  open_law. at_path p. destruct K2 as [A S]. rewrite vmul_truth, vselect_truth.
+  destruct (andb _ _) eqn:E; [|reflexivity].
+  apply andb_true_iff in E as [E1 E2]. unfold Wires.holds in E1, E2. rewrite Z.leb_le in E1, E2.
+  rewrite (K1 M ok splits) in E2. unfold index_at in *. cbn [index_value eval Minus] in *.
+  rewrite close_eval in E2. rewrite (S M ok splits).
+  rewrite fold_at by reflexivity.
+  set (w := eval _ _ (index_of v 0)) in *.
+  erewrite (vfold_all_at _ _ (Z.to_nat w)) at 1.
+  - f_equal. apply equal_f. apply denote_agree. intros a _. rewrite alone_put by assumption.
+    unfold put1. destruct (Pos.eqb a (axis_of v 0)); [|reflexivity].
+    rewrite Z2Nat.id by lia. reflexivity.
+  - intros i Hi. apply has_boolean. fact_under K.
+  - unfold length_of, size_of. lia.
+Qed.
+
 (* Where one of the summands is left, a masked sum of positive numbers is at least the least. *)
 Lemma masked_sum n c a : 0 < n -> (forall i, i < n -> boolean (c i)) ->
   (forall i, i < n -> Values.positive (a i)) -> exists (b : bool) s least,

@@ -40,6 +40,7 @@ Proof.
   apply Forall_cons; [exact sound_tanh_parts|].
   apply Forall_cons; [exact sound_log_mul|].
   apply Forall_cons; [exact sound_log_inverse|].
+  apply Forall_cons; [exact sound_log_clear|].
   apply Forall_cons; [exact sound_log_one|].
   apply Forall_cons; [exact sound_sqrt_mul|].
   apply Forall_cons; [exact sound_sqrt_inverse|].
@@ -78,6 +79,24 @@ Proof.
   apply Forall_cons; [exact sound_less_infinity|].
   apply Forall_cons; [exact sound_less_self|].
   apply Forall_cons; [exact sound_equal_comm|].
+  apply Forall_cons; [exact sound_equal_self|].
+  apply Forall_cons; [exact sound_not_nonzero|].
+  apply Forall_cons; [exact sound_less_difference|].
+  apply Forall_cons; [exact sound_less_scale|].
+  apply Forall_cons; [exact sound_less_opposite|].
+  apply Forall_cons; [exact sound_less_positive|].
+  apply Forall_cons; [exact sound_equal_difference|].
+  apply Forall_cons; [exact sound_equal_scale|].
+  apply Forall_cons; [exact sound_less_less|].
+  apply Forall_cons; [exact sound_equal_less|].
+  apply Forall_cons; [exact sound_equal_equal|].
+  apply Forall_cons; [exact sound_equal_factor|].
+  apply Forall_cons; [exact sound_equal_exp|].
+  apply Forall_cons; [exact sound_less_exp|].
+  apply Forall_cons; [exact sound_equal_one_exp|].
+  apply Forall_cons; [exact sound_less_abs|].
+  apply Forall_cons; [exact sound_abs_less|].
+  apply Forall_cons; [exact sound_less_index|].
   apply Forall_cons; [exact sound_select_true|].
   apply Forall_cons; [exact sound_select_false|].
   apply Forall_cons; [exact sound_select_same|].
@@ -91,6 +110,14 @@ Proof.
   apply Forall_cons; [exact sound_select_add|].
   apply Forall_cons; [exact sound_select_mul|].
   apply Forall_cons; [exact sound_select_equal|].
+  apply Forall_cons; [exact sound_select_log|].
+  apply Forall_cons; [exact sound_select_inverse|].
+  apply Forall_cons; [exact sound_select_sqrt|].
+  apply Forall_cons; [exact sound_select_less|].
+  apply Forall_cons; [exact sound_select_select|].
+  apply Forall_cons; [exact sound_and_select|].
+  apply Forall_cons; [exact sound_or_select|].
+  apply Forall_cons; [exact sound_not_select|].
   apply Forall_cons; [exact sound_equal_zero|].
   apply Forall_cons; [exact sound_equal_one|].
   apply Forall_cons; [exact sound_equal_infinities|].
@@ -107,6 +134,7 @@ Proof.
   apply Forall_cons; [exact sound_equal_infinity_max|].
   apply Forall_cons; [exact sound_all_witness|].
   apply Forall_cons; [exact sound_any_witness|].
+  apply Forall_cons; [exact sound_all_index|].
   apply Forall_cons; [exact sound_sum_live|].
   apply Forall_cons; [exact sound_sum_one_hot|].
   apply Forall_cons; [exact sound_max_maximum|].

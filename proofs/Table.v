@@ -181,6 +181,11 @@ Definition law_log_inverse := Law "log-inverse"
   (Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Log) [Var 0]])
   [].
 
+Definition law_log_clear := Law "log-clear"
+  (Op (Plain Log) [Var 0])
+  (Op (Plain Add) [Op (Plain Log) [Op (Plain Mul) [Var 1; Var 0]]; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Log) [Var 1]]])
+  [Known positive_fact 1]%nat.
+
 Definition law_log_one := Law "log-one"
   (Op (Plain Log) [Op (Plain (Constant (1 # 1))) []])
   (Op (Plain (Constant (0 # 1))) [])
@@ -371,6 +376,96 @@ Definition law_equal_comm := Law "equal-comm"
   (Op (Plain Equal) [Var 1; Var 0])
   [].
 
+Definition law_equal_self := Law "equal-self"
+  (Op (Plain Equal) [Var 0; Var 0])
+  (Op (Plain (Constant (1 # 1))) [])
+  [Known defined_fact 0]%nat.
+
+Definition law_not_nonzero := Law "not-nonzero"
+  (Op (Plain Not) [Var 0])
+  (Op (Plain (Constant (0 # 1))) [])
+  [Known nonzero_fact 0]%nat.
+
+Definition law_less_difference := Law "less-difference"
+  (Op (Plain Less) [Var 0; Var 1])
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Op (Plain Add) [Var 1; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]]])
+  [Known no_infinity_fact 0]%nat.
+
+Definition law_less_scale := Law "less-scale"
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Op (Plain Mul) [Var 0; Var 1]])
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 1])
+  [Known positive_fact 0]%nat.
+
+Definition law_less_opposite := Law "less-opposite"
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
+  (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Add) [Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 0]; Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []]]]])
+  [Known no_infinity_fact 0]%nat.
+
+Definition law_less_positive := Law "less-positive"
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 0])
+  (Op (Plain (Constant (1 # 1))) [])
+  [Known positive_fact 0]%nat.
+
+Definition law_equal_difference := Law "equal-difference"
+  (Op (Plain Equal) [Var 0; Var 1])
+  (Op (Plain Equal) [Op (Plain Add) [Var 0; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 1]]; Op (Plain (Constant (0 # 1))) []])
+  [Known no_infinity_fact 1]%nat.
+
+Definition law_equal_scale := Law "equal-scale"
+  (Op (Plain Equal) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain (Constant (0 # 1))) []])
+  (Op (Plain Equal) [Var 1; Op (Plain (Constant (0 # 1))) []])
+  [Known nonzero_fact 0; Known no_infinity_fact 1]%nat.
+
+Definition law_less_less := Law "less-less"
+  (Op (Plain Mul) [Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 0]; Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Op (Plain Add) [Op (AnyConstant 0) []; Var 0]]])
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 0])
+  [NumberLess (NLit (0 # 1)) (NVar 0)]%nat.
+
+Definition law_equal_less := Law "equal-less"
+  (Op (Plain Mul) [Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []]; Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Op (Plain Add) [Var 1; Var 0]]])
+  (Op (Plain Mul) [Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []]; Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 1]])
+  [].
+
+Definition law_equal_equal := Law "equal-equal"
+  (Op (Plain Mul) [Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []]; Op (Plain Equal) [Op (Plain Add) [Var 1; Var 0]; Op (Plain (Constant (0 # 1))) []]])
+  (Op (Plain Mul) [Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []]; Op (Plain Equal) [Var 1; Op (Plain (Constant (0 # 1))) []]])
+  [].
+
+Definition law_equal_factor := Law "equal-factor"
+  (Op (Plain Mul) [Op (Plain Equal) [Op (Plain Add) [Var 0; Var 1]; Op (Plain (Constant (0 # 1))) []]; Var 0])
+  (Op (Plain Mul) [Op (Plain Equal) [Op (Plain Add) [Var 0; Var 1]; Op (Plain (Constant (0 # 1))) []]; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 1]])
+  [Known no_infinity_fact 0; Known no_infinity_fact 1]%nat.
+
+Definition law_equal_exp := Law "equal-exp"
+  (Op (Plain Mul) [Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []]; Op (Plain Exp) [Op (Plain Mul) [Var 1; Var 0]]])
+  (Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []])
+  [Known real_fact 1; Known no_infinity_fact 0]%nat.
+
+Definition law_less_exp := Law "less-exp"
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Op (Plain Add) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Exp) [Var 0]]])
+  (Op (Plain Less) [Op (Plain (Constant (0 # 1))) []; Var 0])
+  [].
+
+Definition law_equal_one_exp := Law "equal-one-exp"
+  (Op (Plain Equal) [Op (Plain Add) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Exp) [Var 0]]; Op (Plain (Constant (0 # 1))) []])
+  (Op (Plain Equal) [Var 0; Op (Plain (Constant (0 # 1))) []])
+  [].
+
+Definition law_less_abs := Law "less-abs"
+  (Op (Plain Less) [Op (Plain Abs) [Var 0]; Var 1])
+  (Op (Plain Mul) [Op (Plain Less) [Var 0; Var 1]; Op (Plain Less) [Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]; Var 1]])
+  [].
+
+Definition law_abs_less := Law "abs-less"
+  (Op (Plain Less) [Var 0; Op (Plain Abs) [Var 1]])
+  (Op (Plain Or) [Op (Plain Less) [Var 0; Var 1]; Op (Plain Less) [Var 0; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 1]]])
+  [].
+
+Definition law_less_index := Law "less-index"
+  (Op (Plain Less) [Op (AnyIndex 0) []; Op (AnyIndex 1) []])
+  (Op (AnyPredicate 2) [])
+  [IndexIs 2 (IMinus (IPlus (IVar 1) (ILit (-1))) (IVar 0))]%nat.
+
 Definition law_select_true := Law "select-true"
   (Op (Plain Select) [Op (AnyConstant 0) []; Var 0; Var 1])
   (Var 0)
@@ -434,6 +529,46 @@ Definition law_select_mul := Law "select-mul"
 Definition law_select_equal := Law "select-equal"
   (Op (Plain Equal) [Op (Plain Select) [Var 0; Var 1; Var 2]; Var 3])
   (Op (Plain Select) [Var 0; Op (Plain Equal) [Var 1; Var 3]; Op (Plain Equal) [Var 2; Var 3]])
+  [].
+
+Definition law_select_log := Law "select-log"
+  (Op (Plain Log) [Op (Plain Select) [Var 0; Var 1; Var 2]])
+  (Op (Plain Select) [Var 0; Op (Plain Log) [Var 1]; Op (Plain Log) [Var 2]])
+  [].
+
+Definition law_select_inverse := Law "select-inverse"
+  (Op (Plain Inverse) [Op (Plain Select) [Var 0; Var 1; Var 2]])
+  (Op (Plain Select) [Var 0; Op (Plain Inverse) [Var 1]; Op (Plain Inverse) [Var 2]])
+  [].
+
+Definition law_select_sqrt := Law "select-sqrt"
+  (Op (Plain Sqrt) [Op (Plain Select) [Var 0; Var 1; Var 2]])
+  (Op (Plain Select) [Var 0; Op (Plain Sqrt) [Var 1]; Op (Plain Sqrt) [Var 2]])
+  [].
+
+Definition law_select_less := Law "select-less"
+  (Op (Plain Less) [Var 0; Op (Plain Select) [Var 1; Var 2; Var 3]])
+  (Op (Plain Select) [Var 1; Op (Plain Less) [Var 0; Var 2]; Op (Plain Less) [Var 0; Var 3]])
+  [].
+
+Definition law_select_select := Law "select-select"
+  (Op (Plain Select) [Op (Plain Select) [Var 0; Var 1; Var 2]; Var 3; Var 4])
+  (Op (Plain Select) [Var 0; Op (Plain Select) [Var 1; Var 3; Var 4]; Op (Plain Select) [Var 2; Var 3; Var 4]])
+  [].
+
+Definition law_and_select := Law "and-select"
+  (Op (Plain And) [Var 0; Var 1])
+  (Op (Plain Select) [Var 0; Op (Plain Select) [Var 1; Op (Plain (Constant (1 # 1))) []; Op (Plain (Constant (0 # 1))) []]; Op (Plain (Constant (0 # 1))) []])
+  [Known real_fact 1]%nat.
+
+Definition law_or_select := Law "or-select"
+  (Op (Plain Or) [Var 0; Var 1])
+  (Op (Plain Select) [Var 0; Op (Plain (Constant (1 # 1))) []; Op (Plain Select) [Var 1; Op (Plain (Constant (1 # 1))) []; Op (Plain (Constant (0 # 1))) []]])
+  [Known real_fact 1]%nat.
+
+Definition law_not_select := Law "not-select"
+  (Op (Plain Not) [Var 0])
+  (Op (Plain Select) [Var 0; Op (Plain (Constant (0 # 1))) []; Op (Plain (Constant (1 # 1))) []])
   [].
 
 Definition law_equal_zero := Law "equal-zero"
@@ -515,6 +650,11 @@ Definition law_any_witness := Law "any-witness"
   (Op (AnyReduce (MonoidIs Any) 0) [Var 0])
   (Op (Plain (Constant (1 # 1))) [])
   [Known boolean_fact 0; Witness true 0 0 0]%nat.
+
+Definition law_all_index := Law "all-index"
+  (Op (AnyReduce (MonoidIs All) 0) [Var 0])
+  (Op (Plain Select) [Op (Plain Mul) [Op (AnyPredicate 0) []; Op (AnyPredicate 1) []]; Op (Plain Mul) [Var 1; Op (AnyReduce (MonoidIs All) 0) [Var 0]]; Op (AnyReduce (MonoidIs All) 0) [Var 0]])
+  [Known boolean_fact 0; Unsplit 0; IndexIs 1 (IMinus (IPlus (IExtent 0) (ILit (-1))) (IVar 0)); Substituted 0 1 0 0 (IVar 0)]%nat.
 
 Definition law_sum_live := Law "sum-live"
   (Op (AnyReduce (MonoidIs Sum) 0) [Op (Plain Mul) [Var 0; Var 1]])
@@ -697,6 +837,7 @@ Definition table : list law := [
   law_tanh_parts;
   law_log_mul;
   law_log_inverse;
+  law_log_clear;
   law_log_one;
   law_sqrt_mul;
   law_sqrt_inverse;
@@ -735,6 +876,24 @@ Definition table : list law := [
   law_less_infinity;
   law_less_self;
   law_equal_comm;
+  law_equal_self;
+  law_not_nonzero;
+  law_less_difference;
+  law_less_scale;
+  law_less_opposite;
+  law_less_positive;
+  law_equal_difference;
+  law_equal_scale;
+  law_less_less;
+  law_equal_less;
+  law_equal_equal;
+  law_equal_factor;
+  law_equal_exp;
+  law_less_exp;
+  law_equal_one_exp;
+  law_less_abs;
+  law_abs_less;
+  law_less_index;
   law_select_true;
   law_select_false;
   law_select_same;
@@ -748,6 +907,14 @@ Definition table : list law := [
   law_select_add;
   law_select_mul;
   law_select_equal;
+  law_select_log;
+  law_select_inverse;
+  law_select_sqrt;
+  law_select_less;
+  law_select_select;
+  law_and_select;
+  law_or_select;
+  law_not_select;
   law_equal_zero;
   law_equal_one;
   law_equal_infinities;
@@ -764,6 +931,7 @@ Definition table : list law := [
   law_equal_infinity_max;
   law_all_witness;
   law_any_witness;
+  law_all_index;
   law_sum_live;
   law_sum_one_hot;
   law_max_maximum;

@@ -29,6 +29,8 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "unrolled": {"unroll": True},
     "contracted": {"contract": True},
     "expanded and contracted": {"expand": "all", "contract": True},
+    "in parts": {"expand": "all", "parts": True},
+    "by signs": {"expand": "all", "parts": True, "signs": True},
 }
 """What may be asked of the normaliser."""
 

@@ -1,8 +1,8 @@
 """Pairs of programs that are the same function for all sizes, as users write them.
 
 ``PAIRS`` needs contractions, views, pointwise functions, reductions, masks by comparison,
-windows by affine indices, and the definitions of softmax, the norms and attention.  ``LATER``
-needs more of the operators that vision and language models export.
+windows by affine indices, the definitions of softmax, the norms and attention, and the operators
+that vision and language models export.
 
 Roots of sizes are mostly written ``d ** 0.5``: ``math.sqrt(d)``, like what is at the end of the
 file, makes plain ``torch.export`` fix a size that the pair leaves open.
@@ -22,9 +22,7 @@ from torch import Tensor
 from . import Pair, Sides, collector
 
 PAIRS: list[Pair] = []
-LATER: list[Pair] = []
 pair = collector(PAIRS)
-later = collector(LATER)
 
 
 # Common definitions
@@ -3044,7 +3042,7 @@ def causal_linear_attention_in_chunks() -> Sides:
     return left, right
 
 
-# Later: operators beyond the first set
+# Operators of vision and language models
 
 
 @pair(x="b n 2*d", cos="n d", sin="n d")
@@ -3154,7 +3152,7 @@ def conv2d_as_unfold_and_matmul() -> Sides:
     return left, right
 
 
-@later(x="b 2*c n+2", w="2*o c 3")
+@pair(x="b 2*c n+2", w="2*o c 3")
 def grouped_convolution_is_two_convolutions() -> Sides:
     """Two groups: each half of the channels has its own kernels."""
 
@@ -3289,7 +3287,7 @@ def causal_aligned_at_the_end() -> Sides:
     return left, right
 
 
-@later(scores="b n")
+@pair(scores="b n")
 def softcap_two_ways() -> Sides:
     """50·tanh(x/50), with tanh by sigmoid."""
 
@@ -3324,6 +3322,267 @@ def roll_is_cat_of_slices() -> Sides:
 
     def right(x: Tensor) -> Tensor:
         return torch.cat([x[:, -1:], x[:, :-1]], dim=1)
+
+    return left, right
+
+
+# Pieces that meet at a boundary
+
+
+@pair(x="b n")
+def leaky_relu_as_larger() -> Sides:
+    """max(x, x/4) is x where x > 0, since 1/4 < 1."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 0.25)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.maximum(x, 0.25 * x)
+
+    return left, right
+
+
+@pair(x="b n")
+def leaky_relu_at_the_boundary() -> Sides:
+    """At 0 both branches are 0, so ≥ is as good as >."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 0.25)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.where(x >= 0, x, 0.25 * x)
+
+    return left, right
+
+
+@pair(x="b n")
+def relu6_as_difference_of_relus() -> Sides:
+    """min(max(x, 0), 6) = max(x, 0) − max(x − 6, 0)."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x) - F.relu(x - 6)
+
+    return left, right
+
+
+@pair(x="b n")
+def hardswish_by_cases() -> Sides:
+    """x·relu6(x + 3)/6 is 0 up to −3, x from 3, and a parabola between them."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.hardswish(x)
+
+    def right(x: Tensor) -> Tensor:
+        middle = x * (x + 3) / 6
+        return torch.where(x <= -3, 0.0, torch.where(x >= 3, x, middle))
+
+    return left, right
+
+
+@pair(x="b n")
+def clamp_in_either_order() -> Sides:
+    """The bounds are in order, so it does not matter which is applied first."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.clamp(x, -2, 2)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.clamp(x.clamp(max=2), min=-2)
+
+    return left, right
+
+
+@pair(x="b n")
+def elu_by_relus() -> Sides:
+    """ELU is max(x, 0) + exp(−max(−x, 0)) − 1."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.elu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x) + torch.exp(-F.relu(-x)) - 1
+
+    return left, right
+
+
+@pair(x="b n")
+def celu_by_its_definition() -> Sides:
+    """CELU is max(0, x) + min(0, α·(exp(x/α) − 1)): exp(a) < 1 where a < 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.celu(x, 2.0)
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(min=0) + (2 * (torch.exp(x / 2) - 1)).clamp(max=0)
+
+    return left, right
+
+
+@pair(x="b n")
+def absolute_value_by_sign() -> Sides:
+    """x·sign(x) = |x|."""
+
+    def left(x: Tensor) -> Tensor:
+        return x * torch.sign(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x.abs()
+
+    return left, right
+
+
+@pair(x="b n")
+def soft_shrinkage_by_relus() -> Sides:
+    """sign(x)·max(|x| − ½, 0) = max(x − ½, 0) − max(−x − ½, 0)."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sign(x) * F.relu(x.abs() - 0.5)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x - 0.5) - F.relu(-x - 0.5)
+
+    return left, right
+
+
+@pair(x="b c", slope="c")
+def prelu_by_relus() -> Sides:
+    """max(x, 0) − a·max(−x, 0) is x above 0 and a·x below, for any a."""
+
+    def left(x: Tensor, slope: Tensor) -> Tensor:
+        return F.prelu(x, slope)
+
+    def right(x: Tensor, slope: Tensor) -> Tensor:
+        return F.relu(x) - slope * F.relu(-x)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def cross_entropy_of_logits_without_overflow() -> Sides:
+    """max(x, 0) − x·y + log(1 + exp(−|x|)), which never overflows."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return (x.clamp(min=0) - x * y + torch.log1p(torch.exp(-x.abs()))).mean()
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def cross_entropy_of_logits_by_its_definition() -> Sides:
+    """−y·log σ(x) − (1 − y)·log(1 − σ(x))."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        p = torch.sigmoid(x)
+        return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
+
+    return left, right
+
+
+@pair(x="b n")
+def log_sigmoid_without_overflow() -> Sides:
+    """min(x, 0) − log(1 + exp(−|x|))."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.logsigmoid(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(max=0) - torch.log1p(torch.exp(-x.abs()))
+
+    return left, right
+
+
+@pair(x="b n")
+def softplus_is_odd_but_for_half() -> Sides:
+    """softplus(x) − softplus(−x) = x."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.softplus(x) - F.softplus(-x)
+
+    def right(x: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def divergence_from_an_exponential() -> Sides:
+    """KL by y·(log y − x), where y = exp(t) is never 0."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.kl_div(x, torch.exp(y), reduction="sum")
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return (torch.exp(y) * (y - x)).sum()
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def huber_loss_by_cases() -> Sides:
+    """A parabola up to 1 and a line beyond, which meet at 1."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.huber_loss(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        d = (x - y).abs()
+        return torch.where(d <= 1, 0.5 * d**2, d - 0.5).mean()
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def huber_loss_by_clamping() -> Sides:
+    """With q = min(|d|, 1), the loss is q²/2 + |d| − q."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.huber_loss(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        d = (x - y).abs()
+        q = d.clamp(max=1)
+        return (0.5 * q * q + d - q).mean()
+
+    return left, right
+
+
+@pair(x="n n")
+def window_by_distance() -> Sides:
+    """|i − j| ≤ 3 where i − j ≤ 3 and j − i ≤ 3; a row always has its own key."""
+
+    def left(x: Tensor) -> Tensor:
+        i = torch.arange(x.shape[0])
+        near = (i[:, None] - i[None, :]).abs() <= 3
+        return x.masked_fill(~near, float("-inf")).softmax(-1)
+
+    def right(x: Tensor) -> Tensor:
+        near = torch.ones_like(x, dtype=torch.bool).tril(3).triu(-3)
+        return x.masked_fill(~near, float("-inf")).softmax(-1)
+
+    return left, right
+
+
+@pair(q="n d", k="n d", v="n d", document="n : int")
+def attention_within_documents() -> Sides:
+    """A token is in its own document, so every row has a key, whatever the documents are."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, document: Tensor) -> Tensor:
+        same = document[:, None] == document[None, :]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=same)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, document: Tensor) -> Tensor:
+        same = document[:, None] == document[None, :]
+        weights = torch.exp(q @ k.mT * q.shape[-1] ** -0.5) * same
+        return (weights / weights.sum(-1, keepdim=True)) @ v
 
     return left, right
 

@@ -30,7 +30,6 @@ from . import (
 
 EQUAL = [
     *equal.PAIRS,
-    *equal.LATER,
     *modules.PAIRS,
     *modules.EXPRESSED,
     *modules.LATER,

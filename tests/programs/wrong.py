@@ -2709,6 +2709,216 @@ def cross_entropy_of_a_label_past_the_last() -> Sides:
     return left, right
 
 
+# Pieces that do not meet
+
+
+@pair(x="b n")
+def leaky_relu_as_smaller() -> Sides:
+    """The smaller of x and x/4 is the steep branch below 0."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 0.25)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.minimum(x, 0.25 * x)
+
+    return left, right
+
+
+@pair(x="b n")
+def leaky_relu_of_a_steep_slope() -> Sides:
+    """With a slope above 1 the larger of the two is the other branch."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.leaky_relu(x, 1.5)
+
+    def right(x: Tensor) -> Tensor:
+        return torch.maximum(x, 1.5 * x)
+
+    return left, right
+
+
+@pair(x="b n")
+def bounded_relu_by_another_bound() -> Sides:
+    """The second relu sets in at ½ and not at 1."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.clamp(0, 1)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x) - F.relu(x - 0.5)
+
+    return left, right
+
+
+@pair(x="b n")
+def hardswish_of_another_parabola() -> Sides:
+    """Between the bounds it is x·(x + 3)/6."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.hardswish(x)
+
+    def right(x: Tensor) -> Tensor:
+        middle = x * (x + 2) / 6
+        return torch.where(x <= -3, 0.0, torch.where(x >= 3, x, middle))
+
+    return left, right
+
+
+@pair(x="b n")
+def clamp_with_bounds_out_of_order() -> Sides:
+    """Where the lower bound is above the upper, the order matters."""
+
+    def left(x: Tensor) -> Tensor:
+        return x.clamp(min=2).clamp(max=1)
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(max=1).clamp(min=2)
+
+    return left, right
+
+
+@pair(x="b n")
+def threshold_is_no_shifted_relu() -> Sides:
+    """Above ½ a threshold gives x, and the relu x − ½."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.threshold(x, 0.5, 0.0)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x - 0.5)
+
+    return left, right
+
+
+@pair(x="b n")
+def elu_without_minus_one() -> Sides:
+    """Below 0, ELU is exp(x) − 1."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.elu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x) + torch.exp(-F.relu(-x))
+
+    return left, right
+
+
+@pair(x="b n")
+def celu_without_its_scale() -> Sides:
+    """Below 0, CELU is α·(exp(x/α) − 1)."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.celu(x, 2.0)
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(min=0) + (torch.exp(x / 2) - 1).clamp(max=0)
+
+    return left, right
+
+
+@pair(x="b n")
+def soft_shrinkage_without_sign() -> Sides:
+    """Below −½ the result is negative."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.sign(x) * F.relu(x.abs() - 0.5)
+
+    def right(x: Tensor) -> Tensor:
+        return F.relu(x.abs() - 0.5)
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def cross_entropy_of_logits_without_absolute_value() -> Sides:
+    """log(1 + exp(−x)) belongs to −min(x, 0)."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        return (x.clamp(min=0) - x * y + torch.log1p(torch.exp(-x))).mean()
+
+    return left, right
+
+
+@pair(x="b n")
+def log_sigmoid_with_the_wrong_bound() -> Sides:
+    """It is the smaller of x and 0 that is kept."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.logsigmoid(x)
+
+    def right(x: Tensor) -> Tensor:
+        return x.clamp(min=0) - torch.log1p(torch.exp(-x.abs()))
+
+    return left, right
+
+
+@pair(x="b n", y="b n")
+def huber_loss_that_jumps() -> Sides:
+    """The line must be lowered by ½ to meet the parabola."""
+
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        return F.huber_loss(x, y)
+
+    def right(x: Tensor, y: Tensor) -> Tensor:
+        d = (x - y).abs()
+        return torch.where(d <= 1, 0.5 * d**2, d).mean()
+
+    return left, right
+
+
+@pair(x="n+4 n+4")
+def window_on_one_side_by_distance() -> Sides:
+    """|i − j| ≤ 3 also bounds what comes later."""
+
+    def left(x: Tensor) -> Tensor:
+        i = torch.arange(x.shape[0])
+        near = (i[:, None] - i[None, :]).abs() <= 3
+        return x.masked_fill(~near, float("-inf")).softmax(-1)
+
+    def right(x: Tensor) -> Tensor:
+        i = torch.arange(x.shape[0])
+        near = i[:, None] - i[None, :] <= 3
+        return x.masked_fill(~near, float("-inf")).softmax(-1)
+
+    return left, right
+
+
+@pair(x="n+4 n+4")
+def window_short_of_its_edge() -> Sides:
+    """|i − j| < 3 leaves out the keys at distance 3."""
+
+    def left(x: Tensor) -> Tensor:
+        i = torch.arange(x.shape[0])
+        near = (i[:, None] - i[None, :]).abs() <= 3
+        return x.masked_fill(~near, float("-inf")).softmax(-1)
+
+    def right(x: Tensor) -> Tensor:
+        i = torch.arange(x.shape[0])
+        near = (i[:, None] - i[None, :]).abs() < 3
+        return x.masked_fill(~near, float("-inf")).softmax(-1)
+
+    return left, right
+
+
+@pair(q="n+1 d", k="n+1 d", v="n+1 d", document="n+1 : int")
+def attention_across_documents() -> Sides:
+    """Other documents are to be masked, and not the own one."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, document: Tensor) -> Tensor:
+        same = document[:, None] == document[None, :]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=same)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, document: Tensor) -> Tensor:
+        apart = document[:, None] <= document[None, :]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=apart)
+
+    return left, right
+
+
 # As other users get it wrong
 
 

@@ -22,9 +22,10 @@ rescaled sums are about.  With ``contract``, products go under sums instead of
 out of them, and bound axes are named by what they bind, so that contractions in any order meet.
 With ``witness``, a masked sum of positive numbers of which one is left is at least the least of
 them: a form whose facts say that the sum is positive.  With ``parts``, quotients by sums are
-divided out, maxima and absolute values are written with positive parts max(0, a), and tanh with an
-exponential.  With ``signs``, what comparisons decide is arithmetic on whether 0 < a and a = 0, and
-functions of it are chosen by these truth values: pieces that meet at a boundary become one form.
+divided out, maxima and absolute values are written with positive parts max(0, a), tanh with an
+exponential, and sin² with cos.  With ``signs``, what comparisons decide is arithmetic on whether
+0 < a and a = 0, and functions of it are chosen by these truth values: pieces that meet at a
+boundary become one form.
 """
 
 from __future__ import annotations
@@ -369,6 +370,8 @@ class Normaliser:
                 return "sqrt-square"
             if f.op == "Abs" and self.allows("abs-square", a=f.children[0]):
                 return "abs-square"
+            if self.parts and f.op == "Function" and f.args[0] == "sin":
+                return "sin-square"
         return None
 
     def _meet(self, f: Term, g: Term) -> Term | None:
@@ -399,6 +402,9 @@ class Normaliser:
             return self.apply(name, a=f)
         (inner,) = f.children
         result = self.apply(name, a=inner)
+        if name == "sin-square":
+            cosine = self.function("cos", inner)
+            return self.add(ONE, self.mul(MINUS_ONE, self.mul(cosine, cosine)))
         return self.mul(inner, inner) if name == "abs-square" else result
 
     def _distribute(self, product: Term) -> Term:
@@ -758,7 +764,17 @@ class Normaliser:
         return self._by_sign("select-sqrt", a, self.sqrt) or term("Sqrt", a)
 
     def function(self, name: str, a: Term) -> Term:
-        """A function by its name; tanh by an exponential where it is written in parts."""
+        """A function by its name, of no negative multiple where it is odd or even.
+
+        With ``parts``, tanh is written with an exponential.
+        """
+        law = _SYMMETRIES.get(name)
+        if law and self.judge.facts.holds("no-infinity", a) and _first_number(a) < 0:
+            opposite = self.mul(MINUS_ONE, a)
+            self.mul(MINUS_ONE, opposite)
+            self.apply(law, a=opposite)
+            value = self.function(name, opposite)
+            return value if law == "cos-even" else self.mul(MINUS_ONE, value)
         if self.parts and name == "tanh" and self.allows("tanh-parts", a=a):
             self.apply("tanh-parts", a=a)
             below = self.add(ONE, self.exp(self.mul(constant(2), a)))
@@ -1707,6 +1723,8 @@ def _divides(divisor: Term, factors: list[Term]) -> bool:
         _sums_exponentials(node) and node.args[1] in over for node in subterms(divisor)
     )
 
+
+_SYMMETRIES = {"erf": "erf-odd", "sin": "sin-odd", "cos": "cos-even"}
 
 _CONSTANT_REDUCTIONS = {
     "Sum": "sum-constant",

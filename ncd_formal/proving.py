@@ -319,15 +319,14 @@ def short_axes(context: Context, *roots: Term) -> list[str]:
 
 
 def _has_parts(*roots: Term, signs: bool = False) -> bool:
-    """Whether there is something that is written in parts: a quotient, an extreme of two, tanh.
+    """Whether something is written in parts: a quotient, an extreme of two, tanh, sin².
 
     With ``signs``, something that depends on a comparison.
     """
     written = {"Abs", "Maximum", "Minimum", "Less" if signs else "Inverse", "Log"}
-    if signs:
-        return any(n.op in written for n in subterms(*roots))
+    named = set[str]() if signs else {"tanh", "sin"}
     return any(
-        n.op in written or (n.op == "Function" and n.args[0] == "tanh") for n in subterms(*roots)
+        n.op in written or (n.op == "Function" and n.args[0] in named) for n in subterms(*roots)
     )
 
 

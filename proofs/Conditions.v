@@ -37,7 +37,8 @@ Definition operator_matches (related : index -> index -> bool) (o p : operator) 
       Pos.eqb f g && list_eqb Pos.eqb bound bound' && list_eqb related is js
   | NegativeInfinity, NegativeInfinity | Undefined, Undefined | Add, Add | Mul, Mul
   | Inverse, Inverse | Maximum, Maximum | Minimum, Minimum | Exp, Exp | Log, Log | Sqrt, Sqrt
-  | Abs, Abs | Tanh, Tanh | Rescale, Rescale | Less, Less | Equal, Equal | Not, Not | And, And | Or, Or
+  | Abs, Abs | Tanh, Tanh | Erf, Erf | Sin, Sin | Cos, Cos | Rescale, Rescale
+  | Less, Less | Equal, Equal | Not, Not | And, And | Or, Or
   | Select, Select | Tuple, Tuple | First, First | Second, Second => true
   | _, _ => false end.
 Definition operator_eqb := operator_matches index_eqb.

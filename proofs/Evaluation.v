@@ -179,6 +179,12 @@ Lemma fun_agree f : agree1 qfun (vfun f).
 Proof. intros x. by_cases. Qed.
 Lemma tanh_agree : agree1 qfun vtanh.
 Proof. apply fun_agree. Qed.
+Lemma erf_agree : agree1 qfun verf.
+Proof. apply fun_agree. Qed.
+Lemma sin_agree : agree1 qfun vsin.
+Proof. apply fun_agree. Qed.
+Lemma cos_agree : agree1 qfun vcos.
+Proof. apply fun_agree. Qed.
 Ltac by_truth := repeat match goal with x : exact_value |- _ => destruct x end;
   try reflexivity; cbn -[truth_value truth];
   rewrite ?is_nought_zero, ?smaller_less; apply agree_truth.
@@ -362,7 +368,7 @@ Section Evaluate.
     | Sqrt => fun p => bind (a p) qsqrt
     | Abs => fun p => bind (a p) qabs
     | Rescale => fun p => bind2 qrescale (a p) (b p)
-    | Tanh | Function _ => fun p => bind (a p) qfun
+    | Tanh | Erf | Sin | Cos | Function _ => fun p => bind (a p) qfun
     | Less => fun p => bind2 qless (a p) (b p)
     | Equal => fun p => bind2 qequal (a p) (b p)
     | Not => fun p => bind (a p) qnot
@@ -404,7 +410,8 @@ Section Evaluate.
       try (intros p; apply agree_bind2; auto using add_agree, mul_agree, max_agree, min_agree,
         rescale_agree, less_agree, equal_agree, and_agree, or_agree; apply A);
       try (intros p; apply agree_bind; auto using inv_agree, exp_agree, log_agree, sqrt_agree,
-        abs_agree, not_agree, tanh_agree, fun_agree; apply A);
+        abs_agree, not_agree, tanh_agree, erf_agree, sin_agree, cos_agree,
+        fun_agree; apply A);
       try (apply agrees_number); try reflexivity; try exact I.
     - now apply agree_rational.
     - apply agree_rational. now rewrite Q2R_integer.

@@ -265,6 +265,12 @@ Lemma vfun_kind f v : In (kind_of (vfun f v)) (function_kind (kind_of v)).
 Proof. destruct v; [|operator_cases|operator_cases]; unfold vfun, kind_of; decide_reals; cbn; auto 6. Qed.
 Lemma vtanh_kind v : In (kind_of (vtanh v)) (function_kind (kind_of v)).
 Proof. apply vfun_kind. Qed.
+Lemma verf_kind v : In (kind_of (verf v)) (function_kind (kind_of v)).
+Proof. apply vfun_kind. Qed.
+Lemma vsin_kind v : In (kind_of (vsin v)) (function_kind (kind_of v)).
+Proof. apply vfun_kind. Qed.
+Lemma vcos_kind v : In (kind_of (vcos v)) (function_kind (kind_of v)).
+Proof. apply vfun_kind. Qed.
 
 Definition select_fact (c a b : fact) : fact := union
   (if inf c || und c then of_kinds [NoValue] else nothing)

@@ -59,6 +59,41 @@ Proof.
   replace (2 * a) with (a + a) in * by ring. rewrite exp_plus in *. field. split; nra.
 Qed.
 
+Lemma erf_above_same x y H K : x = y -> erf_above x H = erf_above y K.
+Proof.
+  intros E. revert K. rewrite <- E. intros K. unfold erf_above. f_equal. apply RiemannInt_P5.
+Qed.
+Lemma erf_odd x : erf (- x) = - erf x.
+Proof.
+  unfold erf. destruct (Rle_dec 0 x) as [H|H], (Rle_dec 0 (- x)) as [K|K]; try (exfalso; lra).
+  - assert (Z : forall y (L : 0 <= y), y = 0 -> erf_above y L = 0).
+    { intros y L E. subst y. unfold erf_above. rewrite RiemannInt_P9. ring. }
+    rewrite !Z by lra. ring.
+  - f_equal. apply erf_above_same. lra.
+  - rewrite Ropp_involutive. now apply erf_above_same.
+Qed.
+Lemma verf_odd x : verf (vmul (Fin (-1)) x) = vmul (Fin (-1)) (verf x).
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; try reflexivity; try lra. f_equal.
+  replace (-1 * a) with (- a) by ring. rewrite erf_odd. ring.
+Qed.
+Lemma vsin_odd x : vsin (vmul (Fin (-1)) x) = vmul (Fin (-1)) (vsin x).
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; try reflexivity; try lra. f_equal.
+  replace (-1 * a) with (- a) by ring. rewrite sin_neg. ring.
+Qed.
+Lemma vcos_even x : vcos (vmul (Fin (-1)) x) = vcos x.
+Proof.
+  destruct x as [a| |]; cbn; decide_reals; try reflexivity; try lra. f_equal.
+  replace (-1 * a) with (- a) by ring. apply cos_neg.
+Qed.
+Lemma vsin_square x :
+  vmul (vsin x) (vsin x) = vadd (Fin 1) (vmul (Fin (-1)) (vmul (vcos x) (vcos x))).
+Proof.
+  destruct x as [a| |]; try reflexivity. cbn. f_equal.
+  pose proof (sin2_cos2 a). unfold Rsqr in *. lra.
+Qed.
+
 (* Roots and absolute values ------------------------------------------------------------------ *)
 
 Lemma vsqrt_vmul x y : nonnegative_or_undefined x -> nonnegative_or_undefined y ->
@@ -190,6 +225,14 @@ Lemma sound_exp_log : law_sound law_exp_log.
 Proof. by_value vexp_vlog. Qed.
 Lemma sound_tanh_parts : law_sound law_tanh_parts.
 Proof. by_value vtanh_parts. Qed.
+Lemma sound_erf_odd : law_sound law_erf_odd.
+Proof. by_value verf_odd. Qed.
+Lemma sound_sin_odd : law_sound law_sin_odd.
+Proof. by_value vsin_odd. Qed.
+Lemma sound_cos_even : law_sound law_cos_even.
+Proof. by_value vcos_even. Qed.
+Lemma sound_sin_square : law_sound law_sin_square.
+Proof. by_value vsin_square. Qed.
 Lemma sound_log_exp : law_sound law_log_exp.
 Proof. by_value vlog_vexp. Qed.
 Lemma sound_log_mul : law_sound law_log_mul.
@@ -379,8 +422,9 @@ Proof. open_path p. reflexivity. Qed.
 
 (* Cases on every value in sight, on truth values and on decisions, then arithmetic. *)
 Ltac comparisons := intros;
-  repeat match goal with x : value |- _ => destruct x end; cbn in *; try contradiction; try reflexivity;
-  repeat (unfold truth, less, is_zero in *; cbn in *; decide_reals; cbn in *);
+  repeat match goal with x : value |- _ => destruct x end; cbn in *;
+  try contradiction; try reflexivity;
+  repeat (unfold truth, less, is_zero in *; cbn in *; decide_reals); cbn in *;
   try reflexivity; try lra; try (f_equal; lra).
 
 Lemma vequal_self x : defined x -> vequal x x = Fin 1.

@@ -46,7 +46,7 @@ Definition pointwise_fact (o : operator) (a b : fact) : fact := match o with
   | And => lift2 and_kind a b | Or => lift2 or_kind a b
   | Inverse => lift1 inverse_kind a | Exp => lift1 exp_kind a | Log => lift1 log_kind a
   | Sqrt => lift1 sqrt_kind a | Abs => lift1 abs_kind a | Not => lift1 not_kind a
-  | Tanh | Function _ => lift1 function_kind a
+  | Tanh | Erf | Sin | Cos | Function _ => lift1 function_kind a
   | _ => anything end.
 
 (* kⁿ for one kind, n ≥ 1, and for each kind of a fact. *)
@@ -360,7 +360,8 @@ Section Build.
            first [apply lift2_has; [intros; auto using vadd_kind, vmul_kind, vmax_kind, vmin_kind,
                     vrescale_kind, vless_kind, vequal_kind, vand_kind, vor_kind | now apply L | now apply L]
                  | apply lift1_has; [intros; auto using vinv_kind, vexp_kind, vlog_kind, vsqrt_kind,
-                    vabs_kind, vnot_kind, vtanh_kind, vfun_kind | now apply L]]; fail).
+                    vabs_kind, vnot_kind, vtanh_kind, verf_kind, vsin_kind, vcos_kind,
+                    vfun_kind | now apply L]]; fail).
     - intros p. cbn. unfold number. apply input_fact_has, ok.
     - intros p. apply constant_has.
     - intros p. apply member_of_kinds. cbn. auto.

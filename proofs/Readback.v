@@ -335,6 +335,9 @@ Section Read.
     | Sqrt => vsqrt (a p)
     | Abs => vabs (a p)
     | Tanh => vtanh (a p)
+    | Erf => verf (a p)
+    | Sin => vsin (a p)
+    | Cos => vcos (a p)
     | Rescale => vrescale (a p) (b p)
     | Function f => vfun (function M f) (a p)
     | Less => vless (a p) (b p)
@@ -628,7 +631,7 @@ Strategy expand [
   value_at apply_all curried everywhere array_ok all_from sizes_fit arrays_fit assumptions_hold
   in_bounds says].
 Strategy opaque [
-  vadd vmul vinv vmax vmin vexp vlog vsqrt vabs vtanh vrescale vfun vless vequal vnot vand vor vselect
+  vadd vmul vinv vmax vmin vexp vlog vsqrt vabs vtanh verf vsin vcos vrescale vfun vless vequal vnot vand vor vselect
   truth of_int sum product maximum minimum conjunction disjunction rescaled_sum within
   Z.add Z.sub Z.opp Z.mul Z.div Z.modulo Z.ltb Z.leb].
 
@@ -703,7 +706,10 @@ Notation exp := vexp.
 Notation log := vlog.
 Notation sqrt := vsqrt.
 Notation abs := vabs.
-Notation tanh := vtanh.                      (* undefined at −∞ *)
+Notation tanh := vtanh.                      (* these are undefined at −∞ *)
+Notation erf := verf.
+Notation sin := vsin.
+Notation cos := vcos.
 Notation rescale := vrescale.                (* exp(s − m), and 0 where s is −∞ *)
 Notation lift := vfun.                       (* a function of real numbers, undefined at −∞ *)
 Notation undefined := Undef.

@@ -38,6 +38,10 @@ Proof.
   apply Forall_cons; [exact sound_exp_log|].
   apply Forall_cons; [exact sound_log_exp|].
   apply Forall_cons; [exact sound_tanh_parts|].
+  apply Forall_cons; [exact sound_erf_odd|].
+  apply Forall_cons; [exact sound_sin_odd|].
+  apply Forall_cons; [exact sound_cos_even|].
+  apply Forall_cons; [exact sound_sin_square|].
   apply Forall_cons; [exact sound_log_mul|].
   apply Forall_cons; [exact sound_log_inverse|].
   apply Forall_cons; [exact sound_log_clear|].

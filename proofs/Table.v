@@ -171,6 +171,26 @@ Definition law_tanh_parts := Law "tanh-parts"
   (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-2 # 1))) []; Op (Plain Inverse) [Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Exp) [Op (Plain Mul) [Op (Plain (Constant (2 # 1))) []; Var 0]]]]]])
   [Known no_infinity_fact 0]%nat.
 
+Definition law_erf_odd := Law "erf-odd"
+  (Op (Plain Erf) [Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
+  (Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Erf) [Var 0]])
+  [].
+
+Definition law_sin_odd := Law "sin-odd"
+  (Op (Plain Sin) [Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
+  (Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Sin) [Var 0]])
+  [].
+
+Definition law_cos_even := Law "cos-even"
+  (Op (Plain Cos) [Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]])
+  (Op (Plain Cos) [Var 0])
+  [].
+
+Definition law_sin_square := Law "sin-square"
+  (Op (Plain Mul) [Op (Plain Sin) [Var 0]; Op (Plain Sin) [Var 0]])
+  (Op (Plain Add) [Op (Plain (Constant (1 # 1))) []; Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (Plain Mul) [Op (Plain Cos) [Var 0]; Op (Plain Cos) [Var 0]]]])
+  [].
+
 Definition law_log_mul := Law "log-mul"
   (Op (Plain Log) [Op (Plain Mul) [Var 0; Var 1]])
   (Op (Plain Add) [Op (Plain Log) [Var 0]; Op (Plain Log) [Var 1]])
@@ -835,6 +855,10 @@ Definition table : list law := [
   law_exp_log;
   law_log_exp;
   law_tanh_parts;
+  law_erf_odd;
+  law_sin_odd;
+  law_cos_even;
+  law_sin_square;
   law_log_mul;
   law_log_inverse;
   law_log_clear;

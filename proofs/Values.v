@@ -54,6 +54,22 @@ Definition vrescale s m := match s, m with
 (* A function from real numbers to real numbers. *)
 Definition vfun (f : R -> R) x := match x with Fin a => Fin (f a) | _ => Undef end.
 Definition vtanh := vfun tanh.
+Definition vsin := vfun sin.
+Definition vcos := vfun cos.
+
+(* erf x = 2/√π·∫ exp(−t²) from 0 to x, where the integral to −x is that to x with another sign. *)
+Definition gauss (t : R) : R := exp (- (t * t)).
+Lemma gauss_integrable x : 0 <= x -> Riemann_integrable gauss 0 x.
+Proof.
+  intros H. apply continuity_implies_RiemannInt; [exact H|]. intros t _. unfold gauss. reg.
+Defined.
+Definition erf_above x (H : 0 <= x) : R := 2 / sqrt PI * RiemannInt (gauss_integrable x H).
+Lemma opposite_above x : ~ 0 <= x -> 0 <= - x.
+Proof. lra. Qed.
+Definition erf x : R := match Rle_dec 0 x with
+  | left H => erf_above x H
+  | right H => - erf_above (- x) (opposite_above x H) end.
+Definition verf := vfun erf.
 
 Definition vless x y := match x, y with
   | Undef, _ | _, Undef => Undef

@@ -20,7 +20,8 @@ Inductive operator :=
   | Undefined
   | Index (e : index)                        (* as a number *)
   | Predicate (e : index)                    (* 1 where the index is at least 0, else 0 *)
-  | Add | Mul | Inverse | Maximum | Minimum | Exp | Log | Sqrt | Abs | Tanh
+  | Add | Mul | Inverse | Maximum | Minimum | Exp | Log | Sqrt | Abs
+  | Tanh | Erf | Sin | Cos
   | Rescale                                  (* exp(s − m), and 0 where s is −∞ *)
   | Function (f : positive)
   | Less | Equal | Not | And | Or | Select
@@ -73,6 +74,9 @@ Section Denote.
     | Sqrt => fun p => vsqrt (a p)
     | Abs => fun p => vabs (a p)
     | Tanh => fun p => vtanh (a p)
+    | Erf => fun p => verf (a p)
+    | Sin => fun p => vsin (a p)
+    | Cos => fun p => vcos (a p)
     | Rescale => fun p => vrescale (a p) (b p)
     | Function f => fun p => vfun (function M f) (a p)
     | Less => fun p => vless (a p) (b p)

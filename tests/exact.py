@@ -1,8 +1,8 @@
 """The reference semantics without rounding, and random terms, for tests of soundness.
 
 :func:`exactly` is ``semantics.denote`` itself over numbers that do not round: a rational stays one,
-and exp, log, √ and tanh of rationals are carried to 100 digits, where a difference smaller than
-60 of them is 0.  So a test can tell "is 0" from "is small", which float64 cannot.
+and exp, log, √, tanh, erf, sin and cos of rationals are carried to 100 digits, where a difference
+smaller than 60 of them is 0.  So a test can tell "is 0" from "is small", which float64 cannot.
 
 :class:`Terms` draws random terms of a context; :class:`Inputs` gives their inputs values, any index
 included, because an input is a total function.
@@ -32,6 +32,8 @@ DIGITS = decimal.Context(prec=100, Emax=10**6, Emin=-(10**6))
 NOISE = Decimal(10) ** -60
 LARGEST_EXPONENT = 80
 """exp of more is not computed: sums of such terms would need more digits."""
+LARGEST_ARGUMENT = 8
+"""Of more, the entries of a series are too large."""
 
 
 @total_ordering
@@ -120,8 +122,48 @@ def _snapped(number: Decimal) -> Real | Fraction:
     return nearest if Real(number) == nearest else Real(number)
 
 
+def _series(first: Decimal, ratio: Callable[[int], Decimal], weight: int = 0) -> Decimal:
+    """Σ aₖ/(weight·k + 1), where a₀ = first and aₖ = ratio(k)·aₖ₋₁, which fall off in the end."""
+    total, entry, k = first, first, 0
+    while abs(entry) > Decimal(10) ** -DIGITS.prec:
+        k += 1
+        entry = DIGITS.multiply(entry, ratio(k))
+        total = DIGITS.add(total, DIGITS.divide(entry, Decimal(weight * k + 1)))
+    return total
+
+
+def _less_square(x: Decimal, divisor: int) -> Decimal:
+    return DIGITS.divide(DIGITS.multiply(x, x).copy_negate(), Decimal(divisor))
+
+
+def _sin(x: Decimal) -> Decimal:
+    return _series(x, lambda k: _less_square(x, 2 * k * (2 * k + 1)))
+
+
+def _cos(x: Decimal) -> Decimal:
+    return _series(Decimal(1), lambda k: _less_square(x, 2 * k * (2 * k - 1)))
+
+
+def _erf(x: Decimal) -> Decimal:
+    """2/√π·Σ (−1)ᵏ·x²ᵏ⁺¹/(k!·(2k + 1)), where π/3 = 2·arcsin ½."""
+    third = _series(
+        Decimal(1), lambda k: DIGITS.divide(Decimal(2 * k - 1), Decimal(8 * k)), weight=2
+    )
+    total = _series(x, lambda k: _less_square(x, k), weight=2)
+    pi = DIGITS.multiply(Decimal(3), third)
+    return DIGITS.divide(DIGITS.multiply(Decimal(2), total), DIGITS.sqrt(pi))
+
+
+_SERIES: Mapping[str, Callable[[Decimal], Decimal]] = {"erf": _erf, "sin": _sin, "cos": _cos}
+
+
 def _named(name: str, a: Any) -> Any:
-    """tanh by its definition, of the functions that are known by name."""
+    """tanh by its definition and erf, sin and cos by series, of the functions with a name."""
+    if name in _SERIES:
+        x = Real.of(a)
+        if abs(x) > LARGEST_ARGUMENT:
+            raise NotExactError(name)
+        return _snapped(_SERIES[name](x)) if x else Fraction(name == "cos")
     if name != "tanh":
         raise NotExactError(name)
     if abs(Real.of(a)) > LARGEST_EXPONENT / 2:
@@ -147,7 +189,7 @@ def exactly(
     inputs: Callable[[str, tuple[int, ...]], Value],
     environment: Mapping[str, int],
 ) -> Value:
-    """``denote`` with exp, log, √ and tanh to 100 digits.
+    """``denote`` with exp, log, √, tanh, erf, sin and cos to 100 digits.
 
     Errors: NotExactError where an exponent is out of reach.
     """

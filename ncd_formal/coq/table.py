@@ -63,7 +63,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 }
 """Operation → what its arguments are; any other operator takes terms."""
 
-DEFINED: Mapping[str, str] = {"tanh": "Tanh"}
+DEFINED: Mapping[str, str] = {"tanh": "Tanh", "erf": "Erf", "sin": "Sin", "cos": "Cos"}
 """The functions that Coq knows by their definition, with their operators there."""
 
 COLUMNS = ("term", "axis", "index", "number", "monoid")

@@ -3587,6 +3587,63 @@ def attention_within_documents() -> Sides:
     return left, right
 
 
+# Odd and even functions
+
+
+@pair(x="b n")
+def gelu_by_complementary_error_function() -> Sides:
+    """1 + erf(a) = erfc(−a), since erf is odd."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return 0.5 * x * torch.special.erfc(-x / 2**0.5)
+
+    return left, right
+
+
+@pair(x="b n")
+def gelu_less_its_reflection() -> Sides:
+    """x·Φ(x) + x·Φ(−x) = x."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x) - F.gelu(-x)
+
+    def right(x: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
+@pair(x="b n", y="b n", t="n")
+def rotation_keeps_lengths() -> Sides:
+    """cos² + sin² = 1."""
+
+    def left(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        a, b = x * t.cos() - y * t.sin(), x * t.sin() + y * t.cos()
+        return a**2 + b**2
+
+    def right(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return x**2 + y**2
+
+    return left, right
+
+
+@pair(x="b n", y="b n", t="n")
+def rotation_back_by_the_opposite_angle() -> Sides:
+    """The turn by −t undoes the turn by t."""
+
+    def left(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        a, b = x * t.cos() - y * t.sin(), x * t.sin() + y * t.cos()
+        return a * (-t).cos() - b * (-t).sin()
+
+    def right(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
 # As other users write them
 
 

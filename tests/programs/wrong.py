@@ -2919,6 +2919,50 @@ def attention_across_documents() -> Sides:
     return left, right
 
 
+# Odd and even functions
+
+
+@pair(x="b n")
+def gelu_by_the_wrong_tail() -> Sides:
+    """erfc(a) is the tail above a: GELU takes it at −a."""
+
+    def left(x: Tensor) -> Tensor:
+        return F.gelu(x)
+
+    def right(x: Tensor) -> Tensor:
+        return 0.5 * x * torch.special.erfc(x / 2**0.5)
+
+    return left, right
+
+
+@pair(x="b n", y="b n", t="n")
+def rotation_with_two_equal_signs() -> Sides:
+    """Both sines with one sign make no rotation."""
+
+    def left(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        a, b = x * t.cos() + y * t.sin(), x * t.sin() + y * t.cos()
+        return a**2 + b**2
+
+    def right(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return x**2 + y**2
+
+    return left, right
+
+
+@pair(x="b n", y="b n", t="n")
+def rotation_on_by_the_same_angle() -> Sides:
+    """Turning by t again does not go back."""
+
+    def left(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        a, b = x * t.cos() - y * t.sin(), x * t.sin() + y * t.cos()
+        return a * t.cos() - b * t.sin()
+
+    def right(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return x
+
+    return left, right
+
+
 # As other users get it wrong
 
 

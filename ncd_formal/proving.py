@@ -319,15 +319,17 @@ def short_axes(context: Context, *roots: Term) -> list[str]:
 
 
 def _has_parts(*roots: Term, signs: bool = False) -> bool:
-    """Whether there is something that is written in parts: a quotient, an extreme of two, tanh.
+    """Whether there is something that is written in parts: a quotient, an extreme, tanh.
 
     With ``signs``, something that depends on a comparison.
     """
     written = {"Abs", "Maximum", "Minimum", "Less" if signs else "Inverse", "Log"}
-    if signs:
-        return any(n.op in written for n in subterms(*roots))
+    named = set() if signs else {"tanh", "Min"}
     return any(
-        n.op in written or (n.op == "Function" and n.args[0] == "tanh") for n in subterms(*roots)
+        n.op in written
+        or (n.op == "Function" and n.args[0] in named)
+        or (n.op == "Reduce" and n.children[0].op in named)
+        for n in subterms(*roots)
     )
 
 

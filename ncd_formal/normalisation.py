@@ -43,6 +43,7 @@ from ncd_formal.wires import (
     ANY,
     INDEX_TEXT,
     MAX,
+    MIN,
     MINUS_ONE,
     NEGATIVE_INFINITY,
     ONE,
@@ -1287,6 +1288,10 @@ class Normaliser:
             return self._sum(axis, body)
         if monoid is MAX:
             return self._max(axis, body)
+        opposite = monoid is MIN and (self.gather or self.parts)
+        if opposite and self.allows("min-opposite", x=axis, a=body):
+            self.apply("min-opposite", x=axis, a=body)
+            return self.mul(MINUS_ONE, self.reduce(MAX, axis, self.mul(MINUS_ONE, body)))
         if monoid.op == "All" and (settled := self._self_equal(axis, body)) is not None:
             return settled
         result = self._sort_axes(monoid, axis, body)
@@ -1588,6 +1593,11 @@ class Normaliser:
                 [f for f in outside if self.judge.facts.holds("positive-or-undefined", f)],
                 [f for f in outside if not self.judge.facts.holds("positive-or-undefined", f)],
             )
+            # Of −2 the sign stays inside.
+            if kept and kept[0].op == "Constant" and kept[0] is not MINUS_ONE:
+                number = kept[0].args[0]
+                assert isinstance(number, Fraction)
+                outside, kept = [constant(-number), *outside], [MINUS_ONE, *kept[1:]]
             inside = sorted(kept + inside, key=_factor_key)
             if outside and inside:
                 out, rest = product_of(outside), product_of(inside)

@@ -319,14 +319,17 @@ def short_axes(context: Context, *roots: Term) -> list[str]:
 
 
 def _has_parts(*roots: Term, signs: bool = False) -> bool:
-    """Whether something is written in parts: a quotient, an extreme of two, tanh, sin².
+    """Whether something is written in parts: a quotient, an extreme, tanh, sin².
 
     With ``signs``, something that depends on a comparison.
     """
     written = {"Abs", "Maximum", "Minimum", "Less" if signs else "Inverse", "Log"}
-    named = set[str]() if signs else {"tanh", "sin"}
+    named = set[str]() if signs else {"tanh", "sin", "Min"}
     return any(
-        n.op in written or (n.op == "Function" and n.args[0] in named) for n in subterms(*roots)
+        n.op in written
+        or (n.op == "Function" and n.args[0] in named)
+        or (n.op == "Reduce" and n.children[0].op in named)
+        for n in subterms(*roots)
     )
 
 

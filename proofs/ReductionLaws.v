@@ -306,6 +306,27 @@ Proof. open_law. at_path p. constant_fold K0; [reflexivity | apply vmax_self]. Q
 Lemma sound_min_constant : law_sound law_min_constant.
 Proof. open_law. at_path p. constant_fold K0; [reflexivity | apply vmin_self]. Qed.
 
+Lemma vfold_min_opposite n f : (forall i, i < n -> no_infinity (f i)) ->
+  vfold Min n f = vmul (Fin (-1)) (vfold Max n (fun i => vmul (Fin (-1)) (f i))).
+Proof.
+  intros B. destruct n as [|n]; [cbn; decide_reals; [lra | reflexivity]|].
+  unfold vfold. rewrite !reduce_positive by lia. cbn [value_op value_alone].
+  assert (P : no_infinity (Red vmin (S n) f)).
+  { apply (Red_property _ no_infinity); [lia | | exact B]. value_cases. }
+  rewrite <- (Red_morphism vmin vmax (vmul (Fin (-1)))).
+  - destruct (Red vmin (S n) f) as [a| |]; [|contradiction|reflexivity].
+    cbn [vmul]. f_equal. lra.
+  - intros [a| |] [b| |]; cbn; decide_reals; try lra; try reflexivity. f_equal.
+    unfold Rmax, Rmin. destruct (Rle_dec a b), (Rle_dec (-1 * a) (-1 * b)); lra.
+Qed.
+Lemma sound_min_opposite : law_sound law_min_opposite.
+Proof.
+  open_law. at_path p. rewrite !fold_at by reflexivity.
+  replace (Q2R (-1 # 1)) with (-1)%R by (unfold Q2R; cbn; lra).
+  rewrite vfold_min_opposite; [reflexivity|].
+  intros i Hi. apply has_no_infinity. fact_under K.
+Qed.
+
 Lemma sound_all_constant : law_sound law_all_constant.
 Proof.
   open_law. at_path p. fact_at K0 p F. apply has_boolean, boolean_cases in F as [b F].

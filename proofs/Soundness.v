@@ -132,6 +132,7 @@ Proof.
   apply Forall_cons; [exact sound_max_mul|].
   apply Forall_cons; [exact sound_max_constant|].
   apply Forall_cons; [exact sound_min_constant|].
+  apply Forall_cons; [exact sound_min_opposite|].
   apply Forall_cons; [exact sound_all_constant|].
   apply Forall_cons; [exact sound_any_constant|].
   apply Forall_cons; [exact sound_any_all|].

@@ -641,6 +641,11 @@ Definition law_min_constant := Law "min-constant"
   (Var 0)
   [Independent 0 0; Nonempty 0]%nat.
 
+Definition law_min_opposite := Law "min-opposite"
+  (Op (AnyReduce (MonoidIs Min) 0) [Var 0])
+  (Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Op (AnyReduce (MonoidIs Max) 0) [Op (Plain Mul) [Op (Plain (Constant (-1 # 1))) []; Var 0]]])
+  [Known no_infinity_fact 0]%nat.
+
 Definition law_all_constant := Law "all-constant"
   (Op (AnyReduce (MonoidIs All) 0) [Var 0])
   (Var 0)
@@ -949,6 +954,7 @@ Definition table : list law := [
   law_max_mul;
   law_max_constant;
   law_min_constant;
+  law_min_opposite;
   law_all_constant;
   law_any_constant;
   law_any_all;

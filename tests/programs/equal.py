@@ -4392,3 +4392,16 @@ def embedding_is_one_hot_function() -> Sides:
         return F.one_hot(ids, table.shape[0]).to(table.dtype) @ table
 
     return left, right
+
+
+@pair(x="n m")
+def minimum_is_a_maximum_of_opposites() -> Sides:
+    """min a = −max(−a), with a shift and a factor taken out."""
+
+    def left(x: Tensor) -> Tensor:
+        return (3 * x + 1).amin(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return 1 - 3 * (-x).amax(-1)
+
+    return left, right

@@ -3615,3 +3615,16 @@ def larger_of_the_clipped_ratios() -> Sides:
         return -torch.max(ratio * gain, torch.clamp(ratio, 0.8, 1.2) * gain).mean()
 
     return left, right
+
+
+@pair(x="n m")
+def minimum_as_a_maximum_without_its_sign() -> Sides:
+    """min a = −max(−a); here the factor's sign is forgotten."""
+
+    def left(x: Tensor) -> Tensor:
+        return (-3 * x).amin(-1)
+
+    def right(x: Tensor) -> Tensor:
+        return 3 * (-x).amax(-1)
+
+    return left, right

@@ -331,6 +331,10 @@ def maximum(x: Tensor) -> Tensor:
     return x.amax(0)
 
 
+def extent(x: Tensor) -> Tensor:
+    return x.amax(-1) - x.amin(-1)
+
+
 def softmax(x: Tensor) -> Tensor:
     return torch.softmax(x, -1)
 
@@ -377,6 +381,7 @@ OTHERS = (
     Other(perceptron, {"x": "n d", "w": "d m", "u": "m e"}, 2),
     Other(logsumexp, {"x": "n m"}, 0, ("mu * LN_2 + tl.log(total)",)),
     Other(maximum, {"x": "m n"}, 0, ("highest = tl.maximum(highest, tl.max(",)),
+    Other(extent, {"x": "n m"}, 0),
     Other(softmax, {"x": "n m"}, 0, ("for m0 in tl.range(0, M, BLOCK_M):",)),
     Other(normed, {"x": "n d", "w": "d", "c": "d"}, 0),
     Other(everything, {"x": "n m"}, 0),

@@ -28,7 +28,6 @@ SHARES = 24
 PAIRS = [
     *equal.PAIRS,
     *modules.PAIRS,
-    *modules.EXPRESSED,
     *fused_attention.MASK_FREE,
     *fused_attention.MASKED,
     *wrong.PAIRS,

@@ -1,8 +1,8 @@
 """Pairs of modules that are the same function for all batch sizes and lengths.
 
 Sides are classes without arguments to their constructors, or module instances; widths are concrete
-numbers, batch and length are names.  In ``PAIRS`` parameters match by name; in ``EXPRESSED`` some
-are given as expressions over the other side's; ``LATER`` needs more operators.
+numbers, batch and length are names.  Parameters match by name, or are given as expressions over the
+other side's.
 """
 
 from __future__ import annotations
@@ -16,11 +16,7 @@ from torch import Tensor, nn
 from . import Pair, Sides, collector
 
 PAIRS: list[Pair] = []
-EXPRESSED: list[Pair] = []
-LATER: list[Pair] = []
 pair = collector(PAIRS)
-expressed = collector(EXPRESSED)
-later = collector(LATER)
 
 WIDTH = 8
 HEADS = 2

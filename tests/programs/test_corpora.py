@@ -31,8 +31,6 @@ from . import (
 EQUAL = [
     *equal.PAIRS,
     *modules.PAIRS,
-    *modules.EXPRESSED,
-    *modules.LATER,
     *fused_attention.MASK_FREE,
     *fused_attention.MASKED,
 ]

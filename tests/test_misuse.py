@@ -408,6 +408,31 @@ def test_integers_are_drawn_where_programs_look() -> None:
         assert found.status == "refuted"
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (F.relu6, lambda input: F.relu(input) - F.relu(input - 5)),
+        (lambda x: x.clamp(-20, 20), lambda x: x.clamp(-20, 30)),
+        (F.hardshrink, lambda input: torch.where(input.abs() > 0.5, input, 0.0).clamp(-9, 9)),
+    ],
+)
+def test_programs_that_part_far_from_0_are_refuted(left: Any, right: Any) -> None:
+    """Normal inputs did not reach there."""
+    name = "x" if left.__name__ == "<lambda>" else "input"
+    found = prove(left, right, {name: "n"}, timeout=10)
+    assert found.status == "refuted" and found.counterexample is not None
+
+
+def test_what_overflows_far_from_0_is_not_refuted() -> None:
+    def naive(x: Tensor) -> Tensor:
+        return (x.exp() / x.exp().sum(-1, keepdim=True)).sort(-1)[0].sum(-1)
+
+    def stable(x: Tensor) -> Tensor:
+        return x.softmax(-1).sum(-1)
+
+    assert prove(naive, stable, {"x": "n m"}, timeout=10).status == "undecided"
+
+
 def test_an_upper_bound_is_no_range_where_no_condition_is_looked_for() -> None:
     def counted(ids: Tensor, x: Tensor) -> Tensor:
         return F.one_hot(ids, x.shape[0]).sum(-1)

@@ -771,16 +771,22 @@ class Normaliser:
         """
         law = _SYMMETRIES.get(name)
         if law and self.judge.facts.holds("no-infinity", a) and _first_number(a) < 0:
-            opposite = self.mul(MINUS_ONE, a)
-            self.mul(MINUS_ONE, opposite)
-            self.apply(law, a=opposite)
-            value = self.function(name, opposite)
-            return value if law == "cos-even" else self.mul(MINUS_ONE, value)
+            opposite = self._turned(a)
+            if opposite is not None:
+                self.apply(law, a=opposite)
+                value = self.function(name, opposite)
+                return value if law == "cos-even" else self.mul(MINUS_ONE, value)
         if self.parts and name == "tanh" and self.allows("tanh-parts", a=a):
             self.apply("tanh-parts", a=a)
             below = self.add(ONE, self.exp(self.mul(constant(2), a)))
             return self.add(ONE, self.mul(constant(-2), self.inverse(below)))
         return term("Function", name, a)
+
+    def _turned(self, a: Term) -> Term | None:
+        """−a, where −(−a) is a again: of a product that is undefined it may not be."""
+        opposite = self.mul(MINUS_ONE, a)
+        back = _first_number(opposite) > 0 and self.mul(MINUS_ONE, opposite) is a
+        return opposite if back else None
 
     def absolute(self, a: Term) -> Term:
         """|a| is a where it is known not to be negative; of a product, the product."""
@@ -1152,9 +1158,8 @@ class Normaliser:
             self.apply("select-less", d=ZERO, c=sign, a=cases[0], b=cases[1])
             return self.select(sign, *map(self._is_positive, cases))
         number = _first_number(d)
-        if abs(number) != 1:
-            scale, part = constant(abs(number)), self.mul(constant(1 / abs(number)), d)
-            self.mul(scale, part)
+        scale, part = constant(abs(number)), self.mul(constant(1 / abs(number)), d)
+        if abs(number) != 1 and abs(_first_number(part)) == 1 and self.mul(scale, part) is d:
             self.apply("less-scale", c=scale, a=part)
             return self._is_positive(part)
         factors = list(factors_of(d))
@@ -1164,9 +1169,8 @@ class Normaliser:
             self._mul(product_of(positive), rest)
             self.apply("less-scale", c=product_of(positive), a=rest)
             return self._is_positive(rest)
-        if number == -1:
-            opposite = self.mul(MINUS_ONE, d)
-            self.mul(MINUS_ONE, opposite)
+        opposite = self._turned(d) if number == -1 else None
+        if opposite is not None:
             self.apply("less-opposite", a=opposite)
             either = self.add(self._is_positive(opposite), self._is_zero(opposite))
             return self.add(ONE, self.mul(MINUS_ONE, either))
@@ -1189,9 +1193,8 @@ class Normaliser:
             self.apply("select-equal", c=sign, a=cases[0], b=cases[1], d=ZERO)
             return self.select(sign, *map(self._is_zero, cases))
         number = _first_number(d)
-        if number != 1:
-            scale, part = constant(number), self.mul(constant(1 / number), d)
-            self.mul(scale, part)
+        scale, part = constant(number), self.mul(constant(1 / number), d)
+        if number != 1 and _first_number(part) == 1 and self.mul(scale, part) is d:
             self.apply("equal-scale", c=scale, a=part)
             return self._is_zero(part)
         factors = list(factors_of(d))

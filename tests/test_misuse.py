@@ -423,6 +423,21 @@ def test_programs_that_part_far_from_0_are_refuted(left: Any, right: Any) -> Non
     assert found.status == "refuted" and found.counterexample is not None
 
 
+@pytest.mark.parametrize("function", [torch.erf, torch.sin, torch.cos])
+def test_signs_are_taken_out_of_what_is_undefined_once(function: Any) -> None:
+    """−(−∞) is undefined and does not turn back: taking its sign out did not end."""
+
+    def turned(x: Tensor) -> Tensor:
+        out: Tensor = function(-torch.full_like(x, -torch.inf))
+        return out
+
+    def doubled(x: Tensor) -> Tensor:
+        out: Tensor = function(-2 * torch.full_like(x, -torch.inf))
+        return out
+
+    assert prove(turned, doubled, {"x": "n"}, timeout=5).status == "undecided"
+
+
 def test_what_overflows_far_from_0_is_not_refuted() -> None:
     def naive(x: Tensor) -> Tensor:
         return (x.exp() / x.exp().sum(-1, keepdim=True)).sort(-1)[0].sum(-1)

@@ -23,7 +23,7 @@ from tests.mutation import Judgement, judgements
 from tests.programs import equal, fused_attention, modules, wrong
 
 RESULTS = Path(__file__).parent / "results" / "mutation.json"
-EACH = 2
+EACH = 4
 SHARES = 24
 PAIRS = [
     *equal.PAIRS,

@@ -304,11 +304,18 @@ def read_as_smooth(outputs: Sequence[Array]) -> tuple[tuple[Array, ...], tuple[s
         made[array] = with_sources(array, [made[source] for source in array.sources])
         if not isinstance(array, Pointwise) or array.function != "where":
             continue
-        above, _, below = array.operands
-        soft = below.operands[0] if isinstance(below, Pointwise) and below.operands else below
-        if not any(isinstance(a, Pointwise) and a.function == "softplus" for a in (soft, below)):
+        above, plain, below = array.operands
+        divided = isinstance(below, Pointwise) and below.function == "divide"
+        soft = below.sources[0] if divided else below
+        if not isinstance(soft, Pointwise) or soft.function != "softplus":
             continue
         if not isinstance(above, Pointwise) or above.function != "greater":
+            continue
+        # Above the threshold stands the argument itself, of which softplus takes a multiple.
+        (scaled,) = soft.operands
+        if scaled is not above.operands[0] or plain not in (
+            scaled.sources if divided else (scaled,)
+        ):
             continue
         threshold = _number(above.operands[1])
         if threshold is not None and threshold >= 20:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ncd_formal.equivalence import prove
 from ncd_formal.frontends.fast_path import without_fast_path
+from ncd_formal.frontends.torch_export import import_program
 
 
 class Called(nn.Module):
@@ -87,6 +88,17 @@ def test_in_training_and_with_weights_there_is_no_difference(module: nn.Module) 
     found = prove(module, module, {"x": "b n 4", "mask": "b n : bool"})
     assert found.status == "proved"
     assert not any("fast path" in c for c in found.conditions)
+
+
+def test_a_module_that_a_function_holds_is_met_too() -> None:
+    inner = attention().eval().requires_grad_(False)
+
+    def held(x: Tensor, mask: Tensor) -> Tensor:
+        return cast(Tensor, inner(x, x, x, key_padding_mask=mask, need_weights=False)[0])
+
+    program = import_program(held, {"x": "b n 4", "mask": "b n : bool"})
+    assert DEAD.replace("inner", "MultiheadAttention") in program.conditions
+    assert nn.MultiheadAttention.forward.__module__.startswith("torch.")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ncd_formal import arrays
-from ncd_formal.candidates import LEFT_OUT, infinity_tested, stand_in_text, truth_inputs
+from ncd_formal.candidates import (
+    LEFT_OUT,
+    infinity_tested,
+    read_as_smooth,
+    stand_in_text,
+    truth_inputs,
+)
 from ncd_formal.certificate import Certificate, CertificateError, check
 from ncd_formal.conditions import Context
 from ncd_formal.coq import kernel, readback
@@ -561,6 +567,15 @@ def test_softplus_is_smooth_under_a_condition_alone(
         other = replace(found.certificate, about={**found.certificate.about, "smooth": False})
         with pytest.raises(CertificateError):
             confirm(other, left, right)
+
+
+def test_a_choice_of_something_else_above_a_threshold_is_not_smoothed() -> None:
+    """What stands above it must be the argument, whoever writes the choice."""
+    x = arrays.input_array("x", (size("n"),))
+    soft, above = arrays.pointwise("softplus", x), arrays.pointwise("greater", x, arrays.number(30))
+    other = arrays.pointwise("where", above, arrays.number(7), soft)
+    assert not read_as_smooth([other])[1]
+    assert read_as_smooth([arrays.pointwise("where", above, x, soft)])[1]
 
 
 def test_a_low_threshold_of_softplus_is_no_rounding() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+_Difference = Callable[[Any, dict[str, Any]], "str | None"]
 
 _DEAD = "gives NaN in a row without a key"
 _READ = "reads what is not 0 in a float mask as -inf, and gives NaN in a row without a key"
@@ -35,32 +37,34 @@ def without_fast_path() -> Iterator[None]:
 @contextmanager
 def noting_fast_paths(root: nn.Module, note: Callable[[str], None]) -> Iterator[None]:
     """Inside, ``note`` gets a condition for each module called where its fast path differs."""
-    with ExitStack() as stack:
-        for path, module in root.named_modules():
-            for kind, difference in _DIFFERENCES.items():
-                if isinstance(module, kind):
-                    hook = partial(_on_call, note, path, difference)
-                    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-                    stack.callback(handle.remove)
-        yield
+    paths = {module: path for path, module in root.named_modules()}
 
+    def noted(kind: type[nn.Module], difference: _Difference) -> Callable[..., Any]:
+        forward = kind.forward
+        signature = inspect.signature(forward)
 
-def _on_call(
-    note: Callable[[str], None],
-    path: str,
-    difference: Callable[[Any, dict[str, Any]], str | None],
-    module: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> None:
+        @wraps(forward)
+        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            with suppress(TypeError):  # the call itself says what is wrong with it
+                given = signature.bind(module, *args, **kwargs).arguments
+                found = None if module.training else difference(module, given)
+                if found is not None:
+                    path = paths.get(module, "").removeprefix("program").removeprefix(".")
+                    name = path or type(module).__name__
+                    note(f"{name} runs without its fast path, which {found}")
+            return forward(module, *args, **kwargs)
+
+        return call
+
+    # Of the classes, so that a module is met wherever the program keeps it.
+    forwards = {kind: kind.forward for kind in _DIFFERENCES}
     try:
-        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-    except TypeError:  # the call itself says what is wrong with it
-        return
-    found = None if module.training else difference(module, given)
-    if found is not None:
-        name = path.removeprefix("program").removeprefix(".") or type(module).__name__
-        note(f"{name} runs without its fast path, which {found}")
+        for kind, difference in _DIFFERENCES.items():
+            kind.forward = noted(kind, difference)
+        yield
+    finally:
+        for kind, forward in forwards.items():
+            kind.forward = forward
 
 
 def _of_attention(module: nn.MultiheadAttention, given: dict[str, Any]) -> str | None:
@@ -94,7 +98,7 @@ def _has_fast_path(module: nn.MultiheadAttention) -> bool:
     return plain and module.batch_first and module.num_heads % 2 == 0
 
 
-_DIFFERENCES: dict[type[nn.Module], Callable[[Any, dict[str, Any]], str | None]] = {
+_DIFFERENCES: dict[type[nn.Module], _Difference] = {
     nn.MultiheadAttention: _of_attention,
     nn.TransformerEncoderLayer: _of_layer,
     nn.TransformerEncoder: _of_encoder,

@@ -29,6 +29,7 @@ from ncd_formal.conditions import Context, parse_comparison
 from ncd_formal.equivalence import prove
 from ncd_formal.errors import InputError
 from ncd_formal.frontends import torch_export
+from ncd_formal.frontends.float64 import in_float64
 from ncd_formal.frontends.program import Program
 from ncd_formal.frontends.shapes import Declaration
 from tests.programs import Pair, make_inputs, outputs, sizes_of
@@ -586,7 +587,7 @@ def runs_differ(
         by_name = {own: made[ours] for own, ours in original.names.items()}
         _fill(target, mutant, seed)
         try:
-            with torch_export._in_float64():
+            with in_float64():
                 left, right = outputs(target, made), outputs(mutant, by_name)
         except (RuntimeError, IndexError, AssertionError, ValueError):
             continue

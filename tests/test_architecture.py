@@ -61,6 +61,7 @@ MAY_LOAD = {
     "frontends/complex_numbers": {"torch"},
     "frontends/coverage": {"torch"},
     "frontends/fast_path": {"torch"},
+    "frontends/float64": {"torch"},
     "frontends/symbolic": {"torch", "sympy"},
     "frontends/tables": {"torch"},
     "frontends/taken_apart": {"torch"},

@@ -31,7 +31,6 @@ from torch.export import Dim, ExportedProgram
 from torch.export import _trace as torch_trace
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ncd_formal import arrays
 from ncd_formal.arrays import Array, Kind, OpaqueArray, number, topological
@@ -47,6 +46,7 @@ from ncd_formal.frontends import (  # two of them fill the table of the first
 from ncd_formal.frontends.aten import RandomError, Site, kind_of
 from ncd_formal.frontends.complex_numbers import Complex
 from ncd_formal.frontends.fast_path import noting_fast_paths, without_fast_path
+from ncd_formal.frontends.float64 import exact, in_float64
 from ncd_formal.frontends.program import Program, ProgramSource
 from ncd_formal.frontends.shapes import Declaration, parse_shape, size_names
 from ncd_formal.frontends.symbolic import (
@@ -208,44 +208,14 @@ class _Caller(torch.nn.Module):
             if name not in self.declared
         }
         own.update((name, given[name]) for name in own if name in given)
-        arguments = tuple(_exact(tensors[name]) for name in self.declared)
-        state = {name: _exact(tensor) for name, tensor in own.items()}
-        with torch.no_grad(), _in_float64(), without_fast_path():
+        arguments = tuple(exact(tensors[name]) for name in self.declared)
+        state = {name: exact(tensor) for name, tensor in own.items()}
+        with torch.no_grad(), in_float64(), without_fast_path():
             result = torch.func.functional_call(self, state, arguments)
         leaves = [leaf for leaf in pytree.tree_leaves(result) if leaf is not None]
         return tuple(
             leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for leaf in leaves
         )
-
-
-class _Double(TorchDispatchMode):
-    """What a program makes float32 is float64, as all else is.
-
-    The least float64, which a program masks with where it asks for the least number of its dtype,
-    would be −∞ in float32.
-    """
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if kwargs.get("dtype") is torch.float32:
-            kwargs = {**kwargs, "dtype": torch.float64}
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def _in_float64() -> Iterator[None]:
-    """Numbers without a dtype, those made float32, and quotients of whole numbers, are float64."""
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with _Double():  # type: ignore[no-untyped-call]
-            yield
-    finally:
-        torch.set_default_dtype(default)
-
-
-def _exact(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor.clone()
 
 
 # Tracing ---------------------------------------------------------------------------------------

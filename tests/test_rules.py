@@ -149,6 +149,8 @@ class Drawer:
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.pool.context)
+        # The pool's own generator has moved by what other laws drew.
+        self.terms = Terms(self.pool.context, self.generator)
         self.axis_names = axis_variables(self.rule)
         self.named: dict[str, str] = {}
         self.apart: dict[str, list[str]] = {}
@@ -178,7 +180,7 @@ class Drawer:
             elif sort == "Monoid":
                 values[name] = self._monoid()
             elif sort == "String" and name not in self.axis_names:
-                values[name] = self.pool.terms.polynomial()
+                values[name] = self.terms.polynomial()
         for name, sort in self.rule.sorts.items():
             if sort == "Term":
                 values[name] = self._term(name, values)

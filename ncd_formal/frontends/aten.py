@@ -149,12 +149,12 @@ class Site:
             return replace(number(int(value), self.origin), kind="boolean")
         if isinstance(value, int | Polynomial):
             return replace(number(value, self.origin), kind="integer")
-        whole = logarithm_of(value)
-        if whole is not None:
-            shown = f"{'-' if value < 0 else ''}log({whole})"
-            self.note(f"constants are exact: {value!r} is {shown}")
-            result = pointwise("log", number(whole), origin=self.origin)
-            return pointwise("negative", result, origin=self.origin) if value < 0 else result
+        logarithm = logarithm_of(value)
+        if logarithm is not None:
+            sign, of = logarithm
+            self.note(f"constants are exact: {value!r} is {'-' if sign < 0 else ''}log({of})")
+            result = pointwise("log", number(of), origin=self.origin)
+            return result if sign > 0 else pointwise("negative", result, origin=self.origin)
         root = root_of(value)
         if root is None:
             return number(self.rational(value), self.origin)
@@ -190,12 +190,20 @@ class Site:
         return x if x.kind == "boolean" else self.apply("not_equal", x, 0)
 
 
-def logarithm_of(value: float) -> int | None:
-    """``k`` where the float is log(k) or −log(k) rounded, for a whole number k of 2 or more."""
-    if not 0.5 < abs(value) < 14:
+LARGEST_TERM = 1000
+"""Floats are read as logarithms of fractions whose terms are no larger, and of whole numbers."""
+
+
+def logarithm_of(value: float) -> tuple[int, Fraction] | None:
+    """``(sign, k)`` where the float is ±log(k) rounded, for k of 2 or more or of small terms."""
+    if not 0 < abs(value) < 14:
         return None
-    whole = round(math.exp(abs(value)))
-    return whole if math.log(whole) == abs(value) else None
+    for sign in (1, -1):
+        near = Fraction(math.exp(sign * value)).limit_denominator(LARGEST_TERM)
+        small = near < LARGEST_TERM or near.denominator == 1
+        if near > (0 if sign > 0 else 1) and small and math.log(near) == sign * value:
+            return sign, near
+    return None
 
 
 def root_of(value: float) -> tuple[int, bool, int] | None:

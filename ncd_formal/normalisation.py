@@ -33,6 +33,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from itertools import count, permutations
 from math import factorial, prod
 from typing import Literal
@@ -73,6 +74,9 @@ Log = Callable[[str, dict[str, Argument], Term, Term], None]
 
 
 _NOTHING: Mapping[Term, Term] = {}
+
+LARGEST_POWER = 16
+"""Powers exp(n·log a) are written out as products up to this n."""
 
 
 class BudgetError(Exception):
@@ -156,9 +160,48 @@ class Normaliser:
         if not predicates:
             return self(root)
         p, *rest = predicates
-        right = self.apply("cases", a=root, p=p)
-        c, then, otherwise = right.children
-        return select(c, self.cases(then, rest), self.cases(otherwise, rest))
+        for test in (p, str(-1 - size(p))):
+            root = self._pinned(root, test)
+        c, then, otherwise = self.apply("cases", a=root, p=p).children
+        then, left = self._settled(p, self._decided(then), otherwise, rest)
+        self.apply("predicate-not", p=p)
+        self.apply("select-not", c=c, a=otherwise, b=then)
+        opposite = str(-1 - size(p))
+        otherwise, right = self._settled(opposite, self._decided(otherwise), then, rest)
+        return select(c, self.cases(then, left), self.cases(otherwise, right))
+
+    def _settled(
+        self, test: str, branch: Term, other: Term, predicates: Sequence[str]
+    ) -> tuple[Term, list[str]]:
+        """A branch without the predicates that hold or fail where ``test`` holds, and the rest.
+
+        The choice by ``test`` is between the branch and ``other``.
+        """
+        left: list[str] = []
+        for q in predicates:
+            sides = (q, str(-1 - size(q)))
+            held = next((s for s in sides if self.allows("predicate-implied", p=s, q=test)), None)
+            if held is None:
+                left.append(q)
+                continue
+            self.apply("predicate-implied", p=held, q=test)
+            c, a, b = self.apply("cases", a=branch, p=held).children
+            self.apply("select-nested", c=c, d=term("Predicate", test), a=a, b=b, e=other)
+            branch = self._decided(a)
+        return branch, left
+
+    def _pinned(self, root: Term, test: str) -> Term:
+        """``root`` by whether ``test`` holds, where that leaves an axis but one index."""
+        difference = size(test)
+        if not self.allows("predicate-true", p=str(-difference)):
+            return root
+        for x in sorted(difference.variables):
+            for w in (size(x) - difference, size(x) + difference):
+                alone = is_axis(x) and x not in w.variables
+                if alone and self.allows("index-case", a=root, x=x, w=str(w)):
+                    c, then, _ = self.apply("index-case", a=root, x=x, w=str(w)).children
+                    return select(self(c), then, root)
+        return root
 
     def by_index(self, root: Term, axes: Sequence[str]) -> Term:
         """``root`` as a choice by the indices of short free axes, each branch in normal form."""
@@ -362,6 +405,8 @@ class Normaliser:
             (weight,) = g.children
             if _scaled(f.children[0])[1] is _scaled(weight.children[0])[1]:
                 return "exp-cancel"
+        if f.op == g.op == "Predicate" and f is not g and _bounded(f)[0] == _bounded(g)[0]:
+            return self._tests_meet(f, g)
         if self.signs and f is not g and _is_sign(f) and _is_sign(g) and _part(f) is _part(g):
             return "signs"
         if f is g:
@@ -375,6 +420,16 @@ class Normaliser:
                 return "sin-square"
         return None
 
+    def _tests_meet(self, f: Term, g: Term) -> str | None:
+        """Whether a bound holds where another on the same does, or cannot hold with it."""
+        p, q = (size(str(test.args[0])) for test in (f, g))
+        if self.allows("predicate-implied", p=str(p), q=str(q)):
+            return "predicate-implied"
+        if self.allows("predicate-implied", p=str(q), q=str(p)):
+            return "predicate-implied-left"
+        excluded = self.allows("predicate-excluded", p=str(p), q=str(q))
+        return "predicate-excluded" if excluded else None
+
     def _meet(self, f: Term, g: Term) -> Term | None:
         name = self._meet_name(f, g)
         if name is None:
@@ -385,6 +440,12 @@ class Normaliser:
             return self.apply(name, a=f)
         if name == "signs":
             return self._signs_meet(f, g)
+        if name.startswith("predicate"):
+            if name.endswith("-left"):
+                self.apply("mul-comm", a=f, b=g)
+                f, g = g, f
+            p, q = str(f.args[0]), str(g.args[0])
+            return self.apply(name.removesuffix("-left"), p=p, q=q)
         if name.endswith("-left"):
             self.apply("mul-comm", a=f, b=g)
             return self.apply(name.removesuffix("-left"), a=g)
@@ -709,6 +770,11 @@ class Normaliser:
         if number == Fraction(1, 2) and x.op == "Log":
             self.apply("exp-half-log", a=x.children[0])
             return self.sqrt(x.children[0])
+        if 1 < number <= LARGEST_POWER and x.op == "Log" and self.exp(x) is not exp(x):
+            part = self.mul(constant(number - 1), x)
+            self.add(x, part)
+            self.apply("exp-add", a=x, b=part)
+            return self.mul(self.exp(x), self.exp(part))
         if number < 0:
             right = self.apply("exp-negative", c=number, a=x)
             (under,) = right.children
@@ -1100,7 +1166,34 @@ class Normaliser:
         if a is NEGATIVE_INFINITY and self.judge.facts.holds("boolean", c):
             self.back("select-not", c=c, a=b, b=a)
             return self.select(self.negation(c), b, a)
-        return select(c, a, b)
+        known = self._within(c, a, b)
+        return select(c, a, b) if known is None else self.select(c, known, b)
+
+    def _within(self, c: Term, a: Term, b: Term) -> Term | None:
+        """What a sum is where ``c`` holds, if that settles a truth value in it."""
+        summands = list(_summands(a))
+        truths = {(f, s) for s in summands for f in factors_of(s) if self._is_truth(f)}
+        for truth, summand in sorted(truths, key=lambda pair: tuple(map(_factor_key, pair))):
+            holds = self.mul(truth, c) is c
+            if not holds and self.mul(self.negation(truth), c) is not c:
+                continue
+            factors, others = list(factors_of(summand)), list(summands)
+            factors.remove(truth)
+            others.remove(summand)
+            part = product_of(factors or [ONE])
+            rest = _sum_comb(others or [ZERO])
+            if not holds and not self.real(part):
+                continue
+            self._mul(truth, part)
+            self._add(summand, rest)
+            self.apply(
+                "select-within" if holds else "select-without", c=truth, d=c, a=part, b=rest, e=b
+            )
+            return self.add(part, rest) if holds else rest
+        return None
+
+    def _is_truth(self, a: Term) -> bool:
+        return a.op != "Constant" and self.judge.facts.holds("boolean", a)
 
     # Signs ------------------------------------------------------------------------------------
 
@@ -1590,6 +1683,19 @@ class Normaliser:
                     self._add(out, rest)
                     self.apply("max-add", x=axis, c=out, a=rest)
                     return self.add(out, self.reduce(MAX, axis, rest))
+        if body.op == "Select" and body.children[2] is NEGATIVE_INFINITY:
+            chosen, masked, _ = body.children
+            outside, inside = self._divide_factors(axis, list(_summands(masked)))
+            out, rest = map(_sum_comb, (outside or [ZERO], inside or [ZERO]))
+            left = select(chosen, rest, NEGATIVE_INFINITY)
+            moves = out is not ZERO and self.allows("add-negative-infinity", a=out)
+            if moves and self.allows("max-add", x=axis, c=out, a=left):
+                self._add(out, rest)
+                self.add(out, NEGATIVE_INFINITY)
+                self.apply("select-add", d=out, c=chosen, a=rest, b=NEGATIVE_INFINITY)
+                self.select(chosen, rest, NEGATIVE_INFINITY)
+                self.apply("max-add", x=axis, c=out, a=left)
+                return self.add(out, self.reduce(MAX, axis, left))
         if body.op == "Mul":
             outside, inside = self._divide_factors(axis, list(factors_of(body)))
             outside, kept = (
@@ -1670,10 +1776,23 @@ def _factor_key(f: Term) -> tuple[int, str, int]:
     if base.op == "Exp":
         # Powers of one exponential stand together.
         return 1, "exp " + _scaled(base.children[0])[1].digest, rank
+    if base.op == "Predicate":
+        # Bounds on the same stand together.
+        return 1, f"test {_bounded(base)} {base.digest}", rank
     if _is_sign(base):
         # Signs of what differs by a number stand together.
         return 1, f"sign {_part(base).digest} {base.digest}", rank
     return 1, base.digest, rank
+
+
+@cache
+def _bounded(test: Term) -> tuple[str, bool]:
+    """What a predicate bounds, which is its polynomial of axes alone, and whether below."""
+    terms = size(str(test.args[0])).terms
+    inside = {m: c for m, c in terms if any(map(is_axis, Polynomial({m: 1}).variables))}
+    part = Polynomial(inside)
+    text, opposite = str(part), str(-part)
+    return min(text, opposite), text < opposite
 
 
 def _is_sign(a: Term) -> bool:

@@ -178,11 +178,12 @@ class Proof:
         known = self.suppose()
         plain = Normaliser(self.judge, self.record_step, known=known)
 
-        def by_cases() -> None:
+        def by_cases(normalise: Normaliser) -> None:
             for a, b in goals:
                 predicates = free_predicates(self.context, a, b)
                 if predicates and not self.closure.equal(a, b):
-                    self.closure.equal(plain.cases(a, predicates), plain.cases(b, predicates))
+                    one, other = (normalise.cases(side, predicates) for side in (a, b))
+                    self.closure.equal(one, other)
 
         def by_index(normalise: Normaliser) -> None:
             for a, b in goals:
@@ -225,11 +226,12 @@ class Proof:
 
         strategies: tuple[Callable[[], None], ...] = (
             lambda: in_form(plain),
-            by_cases,
+            lambda: by_cases(plain),
             lambda: by_index(plain),
             lambda: in_form(written_out("linear")),
             in_short_sums,
             lambda: in_form(written_out("all")),
+            lambda: by_cases(written_out("all", contract=True)),
             lambda: in_form(written_out("numbers", contract=True)),
             lambda: in_form(written_out("all", contract=True)),
             lambda: in_form(written_out("all", unroll=True)),

@@ -304,6 +304,19 @@ Proof.
   apply negb_true_iff. rewrite <- holds_not. apply Z.leb_le, (K M ok splits).
   change (in_range G M (leaves_of G (index_of v 0)) r). range.
 Qed.
+Lemma holds_implied (z q : Z) : (0 <= z + -1 * q)%Z -> holds z && holds q = holds q.
+Proof. unfold holds. destruct (Z.leb_spec 0 z), (Z.leb_spec 0 q); cbn [andb]; trivial; lia. Qed.
+Lemma holds_excluded (z q : Z) : (0 <= -1 + -1 * (z + q))%Z -> holds z && holds q = false.
+Proof. unfold holds. destruct (Z.leb_spec 0 z), (Z.leb_spec 0 q); cbn [andb]; trivial; lia. Qed.
+Ltac two_predicates known inside lemma :=
+  unfold index_at in *; cbn [index_value eval Minus] in *; rewrite vmul_truth, lemma;
+  [reflexivity|]; apply known; intros a; unfold leaves_of, Minus; cbn [axes_of];
+  rewrite ?flat_map_app, ?in_app_iff; intros Ha; apply inside;
+  rewrite ?without_in, ?flat_map_app, ?app_nil_r, ?in_app_iff; unfold leaves_of; cbn in *; tauto.
+Lemma sound_predicate_implied : law_sound law_predicate_implied.
+Proof. open_path p. two_predicates (K M ok splits r) Rl holds_implied. Qed.
+Lemma sound_predicate_excluded : law_sound law_predicate_excluded.
+Proof. open_path p. two_predicates (K M ok splits r) Rl holds_excluded. Qed.
 Lemma axes_of_close e : axes_of (close e) = [].
 Proof. induction e; cbn; auto; now rewrite IHe1, IHe2. Qed.
 (* Digits in base l: where the last ones differ by less than l, the others decide, or they do. *)
@@ -500,6 +513,27 @@ Qed.
 Lemma vselect_vselect p x y z w :
   vselect (vselect p x y) z w = vselect p (vselect x z w) (vselect y z w).
 Proof. destruct p; cbn; decide_reals; reflexivity. Qed.
+Lemma vselect_nested p q x y z :
+  vselect (vmul p q) (vselect p x y) z = vselect (vmul p q) x z.
+Proof.
+  destruct p as [a| |], q as [b| |]; cbn [vmul vselect]; decide_reals; try reflexivity; subst; nra.
+Qed.
+Lemma vselect_within p q x y z : boolean p ->
+  vselect (vmul p q) (vadd (vmul p x) y) z = vselect (vmul p q) (vadd x y) z.
+Proof.
+  intros H. apply boolean_cases in H as [[|] ->]; unfold truth; [now rewrite !vmul_one|].
+  destruct q as [b| |]; cbn [vmul vselect]; decide_reals; try lra; reflexivity.
+Qed.
+Lemma vselect_without p q x y z : real x ->
+  vselect (vmul (vnot p) q) (vadd (vmul p x) y) z = vselect (vmul (vnot p) q) y z.
+Proof.
+  destruct x as [a| |]; try easy. intros _.
+  destruct p as [c| |]; [|destruct q; reflexivity..].
+  cbn [vnot]. unfold is_zero. destruct (Req_EM_T c 0) as [->|N]; unfold truth.
+  - replace (vadd (vmul (Fin 0) (Fin a)) y) with y; [reflexivity|].
+    destruct y; cbn; try reflexivity; f_equal; lra.
+  - destruct q as [b| |]; cbn [vmul vselect]; decide_reals; try lra; reflexivity.
+Qed.
 Lemma vand_select x y : real y ->
   vand x y = vselect x (vselect y (Fin 1) (Fin 0)) (Fin 0).
 Proof. comparisons. Qed.
@@ -570,6 +604,12 @@ Lemma sound_select_less : law_sound law_select_less.
 Proof. open_path p. apply (vselect_move (vless _)), vless_undef. Qed.
 Lemma sound_select_select : law_sound law_select_select.
 Proof. by_value vselect_vselect. Qed.
+Lemma sound_select_nested : law_sound law_select_nested.
+Proof. by_value vselect_nested. Qed.
+Lemma sound_select_within : law_sound law_select_within.
+Proof. by_value vselect_within. Qed.
+Lemma sound_select_without : law_sound law_select_without.
+Proof. by_value vselect_without. Qed.
 Lemma sound_and_select : law_sound law_and_select.
 Proof. by_value vand_select. Qed.
 Lemma sound_or_select : law_sound law_or_select.

@@ -69,6 +69,8 @@ Proof.
   apply Forall_cons; [exact sound_predicate_not|].
   apply Forall_cons; [exact sound_predicate_true|].
   apply Forall_cons; [exact sound_predicate_false|].
+  apply Forall_cons; [exact sound_predicate_implied|].
+  apply Forall_cons; [exact sound_predicate_excluded|].
   apply Forall_cons; [exact sound_predicate_digits|].
   apply Forall_cons; [exact sound_not_boolean|].
   apply Forall_cons; [exact sound_not_not|].
@@ -119,6 +121,9 @@ Proof.
   apply Forall_cons; [exact sound_select_sqrt|].
   apply Forall_cons; [exact sound_select_less|].
   apply Forall_cons; [exact sound_select_select|].
+  apply Forall_cons; [exact sound_select_nested|].
+  apply Forall_cons; [exact sound_select_within|].
+  apply Forall_cons; [exact sound_select_without|].
   apply Forall_cons; [exact sound_and_select|].
   apply Forall_cons; [exact sound_or_select|].
   apply Forall_cons; [exact sound_not_select|].

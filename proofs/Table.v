@@ -326,6 +326,16 @@ Definition law_predicate_false := Law "predicate-false"
   (Op (Plain (Constant (0 # 1))) [])
   [InRange (IMinus (ILit (-1)) (IVar 0))]%nat.
 
+Definition law_predicate_implied := Law "predicate-implied"
+  (Op (Plain Mul) [Op (AnyPredicate 0) []; Op (AnyPredicate 1) []])
+  (Op (AnyPredicate 1) [])
+  [InRange (IMinus (IVar 0) (IVar 1))]%nat.
+
+Definition law_predicate_excluded := Law "predicate-excluded"
+  (Op (Plain Mul) [Op (AnyPredicate 0) []; Op (AnyPredicate 1) []])
+  (Op (Plain (Constant (0 # 1))) [])
+  [InRange (IMinus (ILit (-1)) (IPlus (IVar 0) (IVar 1)))]%nat.
+
 Definition law_predicate_digits := Law "predicate-digits"
   (Op (AnyPredicate 0) [])
   (Op (Plain Select) [Op (AnyPredicate 2) []; Op (AnyPredicate 1) []; Op (AnyPredicate 3) []])
@@ -575,6 +585,21 @@ Definition law_select_select := Law "select-select"
   (Op (Plain Select) [Op (Plain Select) [Var 0; Var 1; Var 2]; Var 3; Var 4])
   (Op (Plain Select) [Var 0; Op (Plain Select) [Var 1; Var 3; Var 4]; Op (Plain Select) [Var 2; Var 3; Var 4]])
   [].
+
+Definition law_select_nested := Law "select-nested"
+  (Op (Plain Select) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Select) [Var 0; Var 2; Var 3]; Var 4])
+  (Op (Plain Select) [Op (Plain Mul) [Var 0; Var 1]; Var 2; Var 4])
+  [].
+
+Definition law_select_within := Law "select-within"
+  (Op (Plain Select) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Add) [Op (Plain Mul) [Var 0; Var 2]; Var 3]; Var 4])
+  (Op (Plain Select) [Op (Plain Mul) [Var 0; Var 1]; Op (Plain Add) [Var 2; Var 3]; Var 4])
+  [Known boolean_fact 0]%nat.
+
+Definition law_select_without := Law "select-without"
+  (Op (Plain Select) [Op (Plain Mul) [Op (Plain Not) [Var 0]; Var 1]; Op (Plain Add) [Op (Plain Mul) [Var 0; Var 2]; Var 3]; Var 4])
+  (Op (Plain Select) [Op (Plain Mul) [Op (Plain Not) [Var 0]; Var 1]; Var 3; Var 4])
+  [Known real_fact 2]%nat.
 
 Definition law_and_select := Law "and-select"
   (Op (Plain And) [Var 0; Var 1])
@@ -891,6 +916,8 @@ Definition table : list law := [
   law_predicate_not;
   law_predicate_true;
   law_predicate_false;
+  law_predicate_implied;
+  law_predicate_excluded;
   law_predicate_digits;
   law_not_boolean;
   law_not_not;
@@ -941,6 +968,9 @@ Definition table : list law := [
   law_select_sqrt;
   law_select_less;
   law_select_select;
+  law_select_nested;
+  law_select_within;
+  law_select_without;
   law_and_select;
   law_or_select;
   law_not_select;

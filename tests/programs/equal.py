@@ -4405,3 +4405,108 @@ def minimum_is_a_maximum_of_opposites() -> Sides:
         return 1 - 3 * (-x).amax(-1)
 
     return left, right
+
+
+def by_position(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+    """Causal attention in which a score grows by its head's slope from key to key."""
+    n = q.shape[-2]
+    i = torch.arange(n)
+    scores = q @ k.mT / math.sqrt(q.shape[-1]) + slopes[:, None, None] * (i[None] - i[:, None])
+    later = torch.ones(n, n, dtype=torch.bool).triu(1)
+    return scores.masked_fill(later, -torch.inf).softmax(-1) @ v
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", slopes="h")
+def causal_alibi_by_distance() -> Sides:
+    """|i − j| is i − j where the mask leaves a score."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        bias = -slopes[:, None, None] * (i[:, None] - i[None]).abs()
+        seen = i[:, None] >= i[None]
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias.masked_fill(~seen, -torch.inf)
+        )
+
+    return left, by_position
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", slopes="h")
+def causal_alibi_by_clamped_distance() -> Sides:
+    """max(i − j, 0) is i − j where the mask leaves a score."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        bias = -slopes[:, None, None] * (i[:, None] - i[None]).clamp(min=0)
+        seen = i[:, None] >= i[None]
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias.masked_fill(~seen, -torch.inf)
+        )
+
+    return left, by_position
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", slopes="h")
+def causal_alibi_by_key_alone() -> Sides:
+    """What the bias has of the query goes with the softmax, also behind a mask."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        bias = slopes[:, None, None] * i
+        seen = i[:, None] >= i[None]
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias.masked_fill(~seen, -torch.inf)
+        )
+
+    return left, by_position
+
+
+@pair(q="b n d", k="b n d", v="b n d")
+def retention_by_logarithm() -> Sides:
+    """0.9^(i − j) as exp of log 0.9, which is a float of its own."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        distance = i[:, None] - i[None]
+        decay = torch.where(distance >= 0, torch.exp(math.log(0.9) * distance), 0.0)
+        return (q @ k.mT * decay) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return (q @ k.mT * (0.9 ** (i[:, None] - i[None])).tril()) @ v
+
+    return left, right
+
+
+@pair(q="b h 3 d", k="b h 3 d", v="b h 3 e")
+def retention_of_three_steps() -> Sides:
+    """The recurrent form against powers of the decay."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i = torch.arange(3)
+        distance = i[:, None] - i
+        decay = torch.where(distance >= 0, 0.9 ** distance.clamp(min=0).to(q.dtype), 0.0)
+        return (q @ k.mT * decay) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        state = torch.zeros_like(k[:, :, 0, :, None] * v[:, :, 0, None, :])
+        outputs = []
+        for t in range(3):
+            state = 0.9 * state + k[:, :, t, :, None] * v[:, :, t, None, :]
+            outputs.append((q[:, :, t, None] @ state).squeeze(-2))
+        return torch.stack(outputs, 2)
+
+    return left, right
+
+
+@pair(x="b h w c")
+def shifted_windows_and_back() -> Sides:
+    """Cyclic shifts there and back: at an end, an index is known."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.roll(torch.roll(x, (-1, -1), (1, 2)).exp(), (1, 1), (1, 2))
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp()
+
+    return left, right

@@ -1576,3 +1576,35 @@ def patches_behind_a_class_token() -> Sides:
 def causal_mask_from_a_buffer() -> Sides:
     """The buffer holds a triangle of side 64, so that lengths up to 64 are causal."""
     return Attention, BufferedAttention
+
+
+class AdaptedQueriesAndValues(nn.Module):
+    """A packed projection whose queries and values are adapted in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.down_q, self.up_q = nn.Linear(WIDTH, 2, bias=False), nn.Linear(2, WIDTH, bias=False)
+        self.down_v, self.up_v = nn.Linear(WIDTH, 2, bias=False), nn.Linear(2, WIDTH, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.qkv(x)
+        out[..., :WIDTH] += self.up_q(self.down_q(x))
+        out[..., -WIDTH:] += self.up_v(self.down_v(x))
+        return out
+
+
+class AdaptedOnce(AdaptedQueriesAndValues):
+    """The adaptations as one matrix, with zeros for the keys."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_queries = self.up_q.weight @ self.down_q.weight
+        of_values = self.up_v.weight @ self.down_v.weight
+        change = torch.cat([of_queries, torch.zeros(WIDTH, WIDTH, dtype=x.dtype), of_values])
+        return F.linear(x, self.qkv.weight + change, self.qkv.bias)
+
+
+@pair(x=f"b n {WIDTH}")
+def lora_on_packed_queries_and_values() -> Sides:
+    """Slices of one axis: a row that is one of the queries is none of the values."""
+    return AdaptedQueriesAndValues, AdaptedOnce

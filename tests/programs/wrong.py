@@ -32,6 +32,7 @@ from .equal import (
 )
 from .modules import (
     ENCODER,
+    AdaptedQueriesAndValues,
     Bottleneck,
     BottleneckFolded,
     Branches,
@@ -3628,3 +3629,91 @@ def minimum_as_a_maximum_without_its_sign() -> Sides:
         return 3 * (-x).amax(-1)
 
     return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", slopes="h")
+def causal_alibi_that_sees_one_ahead() -> Sides:
+    """|i − j| is not i − j for the one key that the mask leaves too much."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, distance: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        bias = -slopes[:, None, None] * distance
+        ahead = i[:, None] + 1 < i[None]
+        return F.scaled_dot_product_attention(q, k, v, bias.masked_fill(ahead, -torch.inf))
+
+    def left(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return attention(q, k, v, slopes, (i[:, None] - i[None]).abs())
+
+    def right(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return attention(q, k, v, slopes, i[:, None] - i[None])
+
+    return left, right
+
+
+@pair(q="b h n d", k="b h n d", v="b h n d", slopes="h")
+def causal_alibi_of_the_squared_position() -> Sides:
+    """j² − i² goes with the softmax down to j², which is not (j − i)²."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return F.scaled_dot_product_attention(
+            q, k, v, bias.masked_fill(i[:, None] < i[None], -torch.inf)
+        )
+
+    def left(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return attention(q, k, v, slopes[:, None, None] * i * i)
+
+    def right(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return attention(q, k, v, slopes[:, None, None] * (i[None] - i[:, None]) ** 2)
+
+    return left, right
+
+
+@pair(q="b n d", k="b n d", v="b n d")
+def retention_by_another_logarithm() -> Sides:
+    """log 0.9 and log 0.91 are two decays."""
+
+    def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        distance = i[:, None] - i[None]
+        decay = torch.where(distance >= 0, torch.exp(math.log(0.91) * distance), 0.0)
+        return (q @ k.mT * decay) @ v
+
+    def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        return (q @ k.mT * (0.9 ** (i[:, None] - i[None])).tril()) @ v
+
+    return left, right
+
+
+@pair(x="b h w c")
+def shifted_windows_and_too_far_back() -> Sides:
+    """One axis is shifted back along the other."""
+
+    def left(x: Tensor) -> Tensor:
+        return torch.roll(torch.roll(x, (-1, -1), (1, 2)).exp(), (1, 2), (1, 2))
+
+    def right(x: Tensor) -> Tensor:
+        return x.exp()
+
+    return left, right
+
+
+class AdaptedQueriesAndKeys(AdaptedQueriesAndValues):
+    """As one matrix, in another order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_queries = self.up_q.weight @ self.down_q.weight
+        of_values = self.up_v.weight @ self.down_v.weight
+        change = torch.cat([of_queries, of_values, torch.zeros(8, 8, dtype=x.dtype)])
+        return F.linear(x, self.qkv.weight + change, self.qkv.bias)
+
+
+@pair(x="b n 8")
+def lora_on_keys_in_place_of_values() -> Sides:
+    """The second adaptation goes to the keys."""
+    return AdaptedQueriesAndValues, AdaptedQueriesAndKeys

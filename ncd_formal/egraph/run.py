@@ -150,15 +150,11 @@ class Graph:
                     skipped = True
                     continue
                 before = nodes
-                (report,) = (
-                    r
-                    for r in self._run(
-                        f"(run-schedule (seq {seeing}(run {name}) (saturate (run analysis))))"
-                    )
-                    if hasattr(r, "report")
-                )
+                bounded = name in EXPLOSIVE and nodes > budget.nodes // 32
+                updated, held_back = self._step(name, budget.nodes if bounded else None)
                 nodes = self.nodes
-                changed |= report.report.updated or nodes != before
+                changed |= updated or nodes != before
+                skipped |= held_back
                 spent = time.perf_counter() - start
                 if nodes > budget.nodes:
                     return Outcome("nodes", iteration, nodes, spent)
@@ -169,6 +165,25 @@ class Graph:
                     return Outcome("found", iteration, nodes, spent)
                 return Outcome("nodes" if skipped else "saturated", iteration, nodes, spent)
         return Outcome("iterations", budget.iterations, nodes, time.perf_counter() - start)
+
+    def _step(self, ruleset: str, limit: int | None) -> tuple[bool, bool]:
+        """Run a ruleset once: whether anything is new, and whether a rule was held back.
+
+        With a limit, a rule that applies at more places than that is not applied at all: one step
+        can add millions of nodes to a graph of thousands.
+        """
+        seeing = "(saturate (run seeing)) " if self.traced else ""
+        run = f"(run {ruleset})"
+        if limit is not None:
+            bound = f"(let-scheduler bounded (back-off :match-limit {limit} :ban-length 1))"
+            run = f"{bound} (run-with bounded {ruleset})"
+        outputs = self._run(f"(run-schedule {seeing}{run} (saturate (run analysis)))")
+        (report,) = (r.report for r in outputs if hasattr(r, "report"))
+        if limit is None:
+            return report.updated, False
+        steps = [iteration.rule_set_report for iteration in report.iterations]
+        uses = [use for step in steps for uses in step.rule_reports.values() for use in uses]
+        return any(step.changed for step in steps), any(u.num_matches > limit for u in uses)
 
     def instances(self) -> Iterator[Instance]:
         """Every use of a law that a traced search recorded."""

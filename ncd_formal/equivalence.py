@@ -178,6 +178,11 @@ def prove(
     if certificate is None and found is None:
         found = trials.search(islice(count(FIRST_TRIALS), MORE_TRIALS))
         clock.lap("trials")
+        if found is None and not trials.mismatch:
+            beyond = replace(trials, sparing=True)
+            found = beyond.search_beyond()
+            found, trials = (None, trials) if beyond.mismatch else (found, beyond)
+            clock.lap("trials")
         if trials.impure:
             return _undecided(task, trials.impure, clock)
     if certificate is None and find_conditions and not trials.mismatch:

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ncd_formal.frontends.shapes import Declaration
 from ncd_formal.proof import Hypothesis
 from ncd_formal.semantics import Evaluator, Floats
 from ncd_formal.sizes import size
+from ncd_formal.strides import Shape
 from ncd_formal.wires import subterms
 
 if TYPE_CHECKING:
@@ -53,6 +55,15 @@ TOLERANCE = 1e-6
 
 LARGEST = 50_000_000
 """Inputs with more values are not made."""
+
+SECONDS_BEYOND = 5.0
+"""How long sizes beyond the numbers of the programs are tried."""
+
+LARGEST_BEYOND = 4_000_000
+"""At such sizes, no array of the programs has more values."""
+
+MANY = 32
+"""A size with more smaller ones is halved, and not counted down, in the search for the least."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,12 @@ class Trials:
     far: bool = False
     """Whether real inputs are drawn far from 0, where numbers of a program may first matter.  Then
     only finite outputs are compared: others may be due to overflow."""
+    thresholds: Sequence[int] = ()
+    """Numbers in the programs that sizes may have to exceed to matter, as the width of a window."""
+    shapes: Sequence[Shape] = ()
+    """The shapes of the programs' arrays."""
+    sparing: bool = False
+    """Whether wires are evaluated only where the programs differ as they are run."""
     mismatch: str = ""
     """Where the wires of one side disagree with PyTorch: the import is then not to be trusted."""
     impure: str = ""
@@ -116,6 +133,33 @@ class Trials:
             found = None if sizes is None or self.impure else self.differ(sizes, seed)
             if found is not None and not self._changes(found):
                 return found
+        return None
+
+    def search_beyond(self) -> Counterexample | None:
+        """A difference where one or two sizes exceed a number of the programs, the least first."""
+        deadline = time.perf_counter() + SECONDS_BEYOND
+        names = self.names()
+        for number in self.thresholds:
+            for chosen in (*combinations(names, 1), *combinations(names, 2)):
+                sizes = self._sizes_beyond(number, chosen)
+                if sizes is None:
+                    continue
+                if time.perf_counter() > deadline or self.impure:
+                    return None
+                found = self.differ(sizes, number)
+                if found is not None and not self._changes(found):
+                    return found
+        return None
+
+    def _sizes_beyond(self, number: int, chosen: Sequence[str]) -> dict[str, int] | None:
+        """Small sizes but for those chosen, which are a little more than the number."""
+        least = {name: self.context.least(name) for name in self.names()}
+        small = least if self.allowed(least) else self.sample_sizes(0)
+        for extent in range(number + 2, number + 10):
+            sizes = {**(small or {}), **dict.fromkeys(chosen, extent)}
+            if small is not None and self.allowed(sizes) and self._fit(sizes):
+                values = (math.prod(s.evaluate(sizes) for s in shape) for shape in self.shapes)
+                return sizes if max(values, default=0) <= LARGEST_BEYOND else None
         return None
 
     def agree(self) -> bool:
@@ -279,6 +323,8 @@ class Trials:
 
     def differ_at(self, sizes: Mapping[str, int], inputs: Tensors) -> Counterexample | None:
         """How the programs differ at these inputs; None where they do not, or cannot be run."""
+        if self.sparing and _are_alike(_run(self.left, inputs), _run(self.right, inputs)):
+            return None
         values = [self._values(side, sizes, inputs) for side in (self.left, self.right)]
         if values[0] is None or values[1] is None:
             return None
@@ -354,16 +400,14 @@ class Trials:
         while improved:
             improved = False
             for name in self.names():
-                for smaller in range(self.context.least(name), best.sizes[name]):
-                    sizes = {**best.sizes, name: smaller}
-                    if not self.allowed(sizes):
-                        continue
-                    tried = (
-                        self.differ(sizes, seed)
-                        for seed in range(4)
-                        if time.perf_counter() < deadline
-                    )
-                    smaller_one = next((t for t in tried if t is not None), None)
+                least = self.context.least(name)
+                while best.sizes[name] - least > MANY:
+                    middle = (least + best.sizes[name]) // 2
+                    smaller_one = self._smaller(best, name, middle, deadline)
+                    least = middle + 1 if smaller_one is None else least
+                    best, improved = smaller_one or best, improved or smaller_one is not None
+                for smaller in range(least, best.sizes[name]):
+                    smaller_one = self._smaller(best, name, smaller, deadline)
                     if smaller_one is not None:
                         best, improved = smaller_one, True
                         break
@@ -380,6 +424,16 @@ class Trials:
             if simpler is not None:
                 return simpler
         return best
+
+    def _smaller(
+        self, found: Counterexample, name: str, extent: int, deadline: float
+    ) -> Counterexample | None:
+        """A counterexample where one size is ``extent``, if one turns up in time."""
+        sizes = {**found.sizes, name: extent}
+        if not self.allowed(sizes):
+            return None
+        tried = (self.differ(sizes, seed) for seed in range(4) if time.perf_counter() < deadline)
+        return next((t for t in tried if t is not None), None)
 
 
 def _run(side: Side, inputs: Tensors) -> list[Floats] | None:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -66,7 +67,7 @@ from ncd_formal.rules import Rule
 from ncd_formal.semantics import Evaluator, Floats, NotExactError
 from ncd_formal.sizes import Polynomial, size
 from ncd_formal.sweeping import Sweep
-from ncd_formal.wires import Term, renamed, subterms
+from ncd_formal.wires import Term, indices_of, renamed, subterms
 
 Proved = TypeVar("Proved", bound=Certificate | Composition)
 _NO_AXES: Mapping[str, Polynomial] = {}
@@ -76,6 +77,9 @@ SAMPLES_DRAWN = 8
 
 FARTHEST = 1_000
 """Whole numbers in programs that are drawn as inputs are at most so far from 0."""
+
+NEAREST, LONGEST = 4, 1_100
+"""The numbers in programs beyond which sizes are tried: smaller ones are exceeded by all sizes."""
 
 WHOLE = 3_000
 """Arrays in both programs together above which they are only taken array by array."""
@@ -358,14 +362,31 @@ class Task:
             hypotheses,
             "infinite" in self.about,
             self._whole_numbers,
+            thresholds=self._thresholds,
+            shapes=tuple(dict.fromkeys(array.shape for array in self._all_arrays)),
         )
+
+    @property
+    def _all_arrays(self) -> list[Array]:
+        return topological([output for side in self.arrays for output in side])
+
+    @cached_property
+    def _thresholds(self) -> tuple[int, ...]:
+        """The numbers that indices are compared with and moved by: the largest of near ones."""
+        found = set(map(abs, self._whole_numbers))
+        for node in () if self.is_large else subterms(*self._roots):
+            if node.op in {"Predicate", "Index", "Input"}:
+                texts = indices_of(str(node.args[-1]))
+                found |= {abs(number) for p in texts for m, number in p.terms if not m}
+        kept = sorted(n for n in found if NEAREST <= n <= LONGEST)
+        return tuple(n for n, after in pairwise((*kept, 2 * LONGEST)) if after > n + NEAREST)
 
     @cached_property
     def _whole_numbers(self) -> tuple[int, ...]:
         """The whole numbers in the programs, which integers may be compared with."""
         found = {
             array.value
-            for array in topological([output for side in self.arrays for output in side])
+            for array in self._all_arrays
             if isinstance(array, NumberArray) and array.kind == "integer"
         }
         return tuple(sorted(v for v in found if isinstance(v, int) and abs(v) <= FARTHEST))

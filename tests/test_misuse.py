@@ -423,6 +423,41 @@ def test_programs_that_part_far_from_0_are_refuted(left: Any, right: Any) -> Non
     assert found.status == "refuted" and found.counterexample is not None
 
 
+def sliding(width: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Causal attention to the last ``width`` keys."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        i = torch.arange(q.shape[-2])
+        distance = i[:, None] - i
+        mask = (distance >= 0) & (distance < width)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    return attention
+
+
+def clamped(last: int) -> Callable[[Tensor], Tensor]:
+    """x, its indices from ``last`` on as ``last``."""
+    return lambda x: x + torch.arange(x.shape[-1]).clamp(max=last)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "inputs", "least"),
+    [
+        (sliding(129), sliding(128), dict.fromkeys("qkv", "b n d"), 129),
+        (clamped(40), clamped(41), {"x": "m n"}, 42),
+        (lambda x: F.pad(x[50:], (50, 0)), lambda x: F.pad(x[51:], (51, 0)), {"x": "n+51"}, 1),
+    ],
+    ids=["window", "clamped", "slice"],
+)
+def test_programs_that_part_beyond_their_numbers_are_refuted(
+    left: Any, right: Any, inputs: dict[str, str], least: int
+) -> None:
+    """Small sizes fit within any of the windows."""
+    found = prove(left, right, inputs, timeout=3)
+    assert found.status == "refuted" and found.counterexample is not None
+    assert found.counterexample.sizes["n"] == least
+
+
 @pytest.mark.parametrize("function", [torch.erf, torch.sin, torch.cos])
 def test_signs_are_taken_out_of_what_is_undefined_once(function: Any) -> None:
     """−(−∞) is undefined and does not turn back: taking its sign out did not end."""

@@ -418,12 +418,9 @@ def _undecided(task: Task, reason: str, clock: _Clock) -> Verdict:
 
 
 def _refuted(task: Task, found: Counterexample, clock: _Clock) -> Verdict:
-    return Verdict(
-        "refuted",
-        *task.names,
-        counterexample=replace(found, script=task.script(found)),
-        seconds=clock.laps,
-    )
+    shown = replace(found, script=task.script(found))
+    clock.lap("script")
+    return Verdict("refuted", *task.names, counterexample=shown, seconds=clock.laps)
 
 
 def _check_arguments(

@@ -40,8 +40,8 @@ CONDITIONED_TRIALS = 12
 FAR = 64.0
 """The largest standard deviation of real inputs that are drawn far from 0."""
 
-RUNS = 8
-"""How often each program is run again before a difference is believed."""
+FEW_RUNS, RUNS, SECONDS_TO_RUN = 3, 8, 2.0
+"""How often each program is run again before a difference is believed: at least, and in so long."""
 
 SECONDS_TO_SHRINK = 5.0
 """How long a smaller counterexample is looked for."""
@@ -380,8 +380,14 @@ class Trials:
     def _changes(self, found: Counterexample) -> bool:
         """Whether a program, run again and again, gives something else: then it is no function."""
         for side in (self.left, self.right):
-            runs = [_run(side, found.inputs) for _ in range(RUNS)]
-            if not all(_are_alike(runs[0], run) for run in runs):
+            first = _run(side, found.inputs)
+            end = time.perf_counter() + SECONDS_TO_RUN
+            again = (
+                _run(side, found.inputs)
+                for k in range(1, RUNS)
+                if k < FEW_RUNS or time.perf_counter() < end
+            )
+            if not all(_are_alike(first, run) for run in again):
                 self.impure = f"{side.name} gives something else when it is run again"
         if not self.impure and self.differ_at(found.sizes, found.inputs) is None:
             self.impure = "the programs give something else when they are run again"

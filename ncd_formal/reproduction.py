@@ -17,7 +17,8 @@ import re
 import sys
 import textwrap
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -402,7 +403,8 @@ def _record(side: Side) -> tuple[dict[str, str], dict[str, Any], list[str]] | No
         return side.program.run(dict(zip(names, tensors, strict=True)))
 
     try:
-        traced = make_fx(run, pre_dispatch=True)(*(t.clone() for t in side.given.values()))
+        with _plainly():
+            traced = make_fx(run, pre_dispatch=True)(*(t.clone() for t in side.given.values()))
     except Exception:  # whatever the program raises when it is traced
         return None
     graph = traced.graph
@@ -435,6 +437,22 @@ def _record(side: Side) -> tuple[dict[str, str], dict[str, Any], list[str]] | No
     lines = [line for line in text.splitlines() if line.strip() and not _is_alias(line)]
     needed = {name for name in code.globals if re.search(rf"\b{re.escape(name)}\b", text)}
     return (used, constants, lines) if needed <= _KNOWN else None
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Without a description of each value in the recorded graph: most of the time it takes."""
+    from torch.fx.experimental import proxy_tensor
+
+    described = vars(proxy_tensor).get("set_meta")
+    if described is None:
+        yield
+        return
+    vars(proxy_tensor)["set_meta"] = lambda proxy, _value: proxy
+    try:
+        yield
+    finally:
+        vars(proxy_tensor)["set_meta"] = described
 
 
 def _is_alias(line: str) -> bool:

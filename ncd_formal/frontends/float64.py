@@ -60,7 +60,9 @@ class _Outside(TorchFunctionMode):
         self.lifted: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = pytree.tree_map_only(torch.Tensor, self._lift, (args, kwargs or {}))
+        kwargs = kwargs or {}
+        if any(map(_has_float32, (*args, *kwargs.values()))):
+            args, kwargs = pytree.tree_map_only(torch.Tensor, self._lift, (args, kwargs))
         return func(*args, **kwargs)
 
     def _lift(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -74,3 +76,9 @@ class _Outside(TorchFunctionMode):
         for tensor, copy in self.lifted.values():
             if copy._version:
                 tensor.detach().copy_(copy)
+
+
+def _has_float32(argument: object) -> bool:
+    if isinstance(argument, torch.Tensor):
+        return argument.dtype is torch.float32
+    return isinstance(argument, tuple | list | dict)  # perhaps

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -178,12 +179,17 @@ def agree(a: Floats, b: Floats, tolerance: float) -> bool:
     return np.array_equal(a[~finite], b[~finite], equal_nan=True)
 
 
+@lru_cache(maxsize=64)
+def _weights(count: int) -> Floats:
+    weights: Floats = np.cos(np.arange(count) * 0.7)
+    return weights
+
+
 def summary(values: Floats) -> float:
     """A number that nearly equal arrays nearly share."""
     finite = np.where(np.isfinite(values), values, 0.0).reshape(-1)
-    weights = np.cos(np.arange(finite.size) * 0.7)
     with np.errstate(all="ignore"):
-        total = float(finite @ weights)
+        total = float(finite @ _weights(finite.size))
     return 0.0 if math.isnan(total) else total
 
 

@@ -40,7 +40,7 @@ CONDITIONED_TRIALS = 12
 FAR = 64.0
 """The largest standard deviation of real inputs that are drawn far from 0."""
 
-FEW_RUNS, RUNS, SECONDS_TO_RUN = 3, 8, 2.0
+FEW_RUNS, RUNS, SECONDS_TO_RUN = 3, 8, 1.0
 """How often each program is run again before a difference is believed: at least, and in so long."""
 
 SECONDS_TO_SHRINK = 5.0

@@ -273,7 +273,7 @@ class _Writer:
             text = f"torch.tensor({tensor.tolist()!r}, dtype={tensor.dtype})"
             return text if tensor.numel() else f"{text}.reshape({shape})"
         self.packs = True
-        data = zlib.compress(tensor.contiguous().numpy().tobytes(), 9)
+        data = zlib.compress(tensor.contiguous().numpy().tobytes(), 1)
         packed = base64.b85encode(data).decode("ascii")
         return f"unpack({packed!r}, {tensor.dtype}, {shape})"
 

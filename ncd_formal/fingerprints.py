@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import repeat
 from typing import Any
 
@@ -179,9 +179,10 @@ def agree(a: Floats, b: Floats, tolerance: float) -> bool:
     return np.array_equal(a[~finite], b[~finite], equal_nan=True)
 
 
-@lru_cache(maxsize=64)
-def _weights(count: int) -> Floats:
-    weights: Floats = np.cos(np.arange(count) * 0.7)
+@cache
+def _weights(power: int) -> Floats:
+    """What 2^power values are weighted with; fewer are with the first ones."""
+    weights: Floats = np.cos(np.arange(1 << power) * 0.7)
     return weights
 
 
@@ -189,7 +190,7 @@ def summary(values: Floats) -> float:
     """A number that nearly equal arrays nearly share."""
     finite = np.where(np.isfinite(values), values, 0.0).reshape(-1)
     with np.errstate(all="ignore"):
-        total = float(finite @ _weights(finite.size))
+        total = float(finite @ _weights(finite.size.bit_length())[: finite.size])
     return 0.0 if math.isnan(total) else total
 
 

@@ -405,8 +405,8 @@ class Normaliser:
             (weight,) = g.children
             if _scaled(f.children[0])[1] is _scaled(weight.children[0])[1]:
                 return "exp-cancel"
-        if f.op == g.op == "Predicate" and f is not g and _bounded(f)[0] == _bounded(g)[0]:
-            return self._tests_meet(f, g)
+        if f.op == g.op == "Predicate" and f is not g:
+            return self._tests_meet(str(f.args[0]), str(g.args[0]))
         if self.signs and f is not g and _is_sign(f) and _is_sign(g) and _part(f) is _part(g):
             return "signs"
         if f is g:
@@ -420,15 +420,15 @@ class Normaliser:
                 return "sin-square"
         return None
 
-    def _tests_meet(self, f: Term, g: Term) -> str | None:
+    def _tests_meet(self, p: str, q: str) -> str | None:
         """Whether a bound holds where another on the same does, or cannot hold with it."""
-        p, q = (size(str(test.args[0])) for test in (f, g))
-        if self.allows("predicate-implied", p=str(p), q=str(q)):
+        if _bounded(p)[0] != _bounded(q)[0]:
+            return None
+        if self.allows("predicate-implied", p=p, q=q):
             return "predicate-implied"
-        if self.allows("predicate-implied", p=str(q), q=str(p)):
+        if self.allows("predicate-implied", p=q, q=p):
             return "predicate-implied-left"
-        excluded = self.allows("predicate-excluded", p=str(p), q=str(q))
-        return "predicate-excluded" if excluded else None
+        return "predicate-excluded" if self.allows("predicate-excluded", p=p, q=q) else None
 
     def _meet(self, f: Term, g: Term) -> Term | None:
         name = self._meet_name(f, g)
@@ -1778,7 +1778,7 @@ def _factor_key(f: Term) -> tuple[int, str, int]:
         return 1, "exp " + _scaled(base.children[0])[1].digest, rank
     if base.op == "Predicate":
         # Bounds on the same stand together.
-        return 1, f"test {_bounded(base)} {base.digest}", rank
+        return 1, f"test {_bounded(str(base.args[0]))} {base.digest}", rank
     if _is_sign(base):
         # Signs of what differs by a number stand together.
         return 1, f"sign {_part(base).digest} {base.digest}", rank
@@ -1786,9 +1786,9 @@ def _factor_key(f: Term) -> tuple[int, str, int]:
 
 
 @cache
-def _bounded(test: Term) -> tuple[str, bool]:
+def _bounded(text: str) -> tuple[str, bool]:
     """What a predicate bounds, which is its polynomial of axes alone, and whether below."""
-    terms = size(str(test.args[0])).terms
+    terms = size(text).terms
     inside = {m: c for m, c in terms if any(map(is_axis, Polynomial({m: 1}).variables))}
     part = Polynomial(inside)
     text, opposite = str(part), str(-part)

@@ -61,7 +61,7 @@ class _Outside(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if any(map(_has_float32, (*args, *kwargs.values()))):
+        if any(map(_may_hold_float32, (*args, *kwargs.values()))):
             args, kwargs = pytree.tree_map_only(torch.Tensor, self._lift, (args, kwargs))
         return func(*args, **kwargs)
 
@@ -78,7 +78,7 @@ class _Outside(TorchFunctionMode):
                 tensor.detach().copy_(copy)
 
 
-def _has_float32(argument: object) -> bool:
+def _may_hold_float32(argument: object) -> bool:
     if isinstance(argument, torch.Tensor):
         return argument.dtype is torch.float32
-    return isinstance(argument, tuple | list | dict)  # perhaps
+    return isinstance(argument, tuple | list | dict)

@@ -42,7 +42,7 @@ Steps
 Conditions
     m >= 1: checked at launch
 Certificate
-    sha256 ffdb3fba13129ee76ec971d5319ca8b04cd917bc9addd0ad19ad9b5a11a1de8b
+    sha256 3dca71328a79b01e4d9efb368acc0db3496643b2fb873446c40671bd83ea10fa
 """
 
 import math

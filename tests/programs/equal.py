@@ -4467,12 +4467,12 @@ def retention_by_logarithm() -> Sides:
 
     def left(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         i = torch.arange(q.shape[-2])
-        distance = i[:, None] - i[None]
+        distance = (i[:, None] - i[None]).to(q.dtype)
         decay = torch.where(distance >= 0, torch.exp(math.log(0.9) * distance), 0.0)
         return (q @ k.mT * decay) @ v
 
     def right(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        i = torch.arange(q.shape[-2])
+        i = torch.arange(q.shape[-2], dtype=q.dtype)
         return (q @ k.mT * (0.9 ** (i[:, None] - i[None])).tril()) @ v
 
     return left, right
